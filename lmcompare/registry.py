@@ -1,0 +1,119 @@
+"""Names to things. A new file in a room registers itself; nothing else has to know of it.
+
+A registered builder takes what the program hands it by position, and what a config may set as keyword-only
+arguments. So its signature is the schema: `check` holds a table against it, `build` makes the call.
+"""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping
+from typing import Any, get_type_hints
+
+from lmcompare.errors import UserError, unknown
+
+Spec = Mapping[str, Any]  # {"name": ..., and the builder's keyword-only arguments}
+
+
+class Registry:
+    """One room: its module or package is imported when the first name is asked for."""
+
+    def __init__(self, room: str, module: str, word: str) -> None:
+        self.room, self.module, self.word = room, module, word
+        self._entries: dict[str, Callable[..., Any]] = {}
+        self._loaded = False
+
+    def register(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Decorator: `name` stands for this builder from now on."""
+
+        def add(builder: Callable[..., Any]) -> Callable[..., Any]:
+            if name in self._entries:
+                raise ValueError(f"{self.room}: {name!r} is registered twice")
+            self._entries[name] = builder
+            return builder
+
+        return add
+
+    def names(self) -> list[str]:
+        self._load()
+        return sorted(self._entries)
+
+    def get(self, name: str, where: str = "") -> Callable[..., Any]:
+        self._load()
+        if name not in self._entries:
+            raise UserError(unknown(self.word, name, self._entries, where))
+        return self._entries[name]
+
+    def about(self, name: str) -> str:
+        """The first line of the builder's docstring."""
+        return (inspect.getdoc(self.get(name)) or "").partition("\n")[0]
+
+    def check(self, spec: Spec, where: str = "") -> dict[str, Any]:
+        """The table with every default filled in; unknown names and wrong types are UserErrors."""
+        where = where or self.room
+        if "name" not in spec:
+            raise UserError(f"{where}: no name given; known: {', '.join(self.names())}")
+        builder = self.get(spec["name"], f"{where}.name")
+        schema, hints = settings(builder), get_type_hints(builder)
+        for key in spec:
+            if key != "name" and key not in schema:
+                raise UserError(unknown("key", key, schema, f"{where} ({spec['name']})"))
+        full: dict[str, Any] = {"name": spec["name"]}
+        for key, parameter in schema.items():
+            if key not in spec and parameter.default is inspect.Parameter.empty:
+                raise UserError(f"{where}.{key}: {spec['name']!r} needs a value for it")
+            value = spec.get(key, parameter.default)
+            full[key] = typed(value, hints.get(key, Any), f"{where}.{key}")
+        return full
+
+    def build(self, spec: Spec, *given: Any, where: str = "") -> Any:
+        """Call the named builder: `given` by position, the table's values by keyword."""
+        arguments = self.check(spec, where)
+        return self.get(arguments.pop("name"))(*given, **arguments)
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        self._loaded = True
+        room = importlib.import_module(self.module)
+        for item in pkgutil.iter_modules(getattr(room, "__path__", [])):
+            importlib.import_module(f"{self.module}.{item.name}")
+
+
+def settings(builder: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """What a config may set: the keyword-only arguments of a builder."""
+    parameters = inspect.signature(builder).parameters
+    return {n: p for n, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def typed(value: Any, hint: Any, where: str) -> Any:
+    """The value as the type that the signature asks for (a whole number may stand for a float, a list for a tuple)."""
+    from pydantic import TypeAdapter, ValidationError
+
+    if isinstance(value, bool) and hint in (int, float):  # TOML's true is not a number
+        raise UserError(f"{where}: {value!r} is not a number")
+    try:
+        return TypeAdapter(hint).validate_python(value)
+    except ValidationError as error:
+        raise UserError(f"{where}: {value!r}: {error.errors()[0]['msg'].lower()}") from None
+
+
+tasks = Registry("tasks", "lmcompare.tasks", "task")
+backends = Registry("backends", "lmcompare.backends", "backend")
+baselines = Registry("baselines", "lmcompare.baselines", "baseline")
+objectives = Registry("objectives", "lmcompare.objectives", "objective")
+transfers = Registry("transfers", "lmcompare.transfer", "transfer")
+readers = Registry("readers", "lmcompare.readers", "reader")
+optimizers = Registry("optimizers", "lmcompare.optimizers", "optimizer")
+schedules = Registry("schedules", "lmcompare.schedules", "schedule")
+activations = Registry("activations", "lmcompare.activations", "activation")
+metrics = Registry("metrics", "lmcompare.metrics", "metric")
+tokenizers = Registry("tokenizers", "lmcompare.text", "tokenizer")
+
+ROOMS = {
+    room.room: room
+    for room in (
+        tasks, backends, baselines, objectives, transfers, readers,
+        optimizers, schedules, activations, metrics, tokenizers,
+    )
+}  # fmt: skip
