@@ -8,6 +8,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from lmcompare.errors import UserError, unknown
@@ -54,7 +55,7 @@ class Registry:
         if "name" not in spec:
             raise UserError(f"{where}: no name given; known: {', '.join(self.names())}")
         builder = self.get(spec["name"], f"{where}.name")
-        schema, hints = settings(builder), get_type_hints(builder)
+        schema, hints = settings(builder), annotations(builder)
         for key in spec:
             if key != "name" and key not in schema:
                 raise UserError(unknown("key", key, schema, f"{where} ({spec['name']})"))
@@ -84,6 +85,16 @@ def settings(builder: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """What a config may set: the keyword-only arguments of a builder."""
     parameters = inspect.signature(builder).parameters
     return {n: p for n, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def loader(builder: Callable[..., Any]) -> Callable[[Path], Any]:
+    """How what a builder made is read back from a folder: the `load` of the class that it returns."""
+    made = builder if isinstance(builder, type) else annotations(builder)["return"]
+    return made.load
+
+
+def annotations(builder: Callable[..., Any]) -> dict[str, Any]:
+    return get_type_hints(builder.__init__ if isinstance(builder, type) else builder)
 
 
 def typed(value: Any, hint: Any, where: str) -> Any:

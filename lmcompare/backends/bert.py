@@ -1,0 +1,189 @@
+"""BERT (Devlin et al. 2019): a Transformer encoder that sees both directions in every layer."""
+# ruff: noqa: TID253
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lmcompare import files
+from lmcompare.backends import bert_layout as layout
+from lmcompare.batches import Inputs, stack
+from lmcompare.nn import Block, draw_weights
+from lmcompare.registry import activations, backends
+from lmcompare.text.wordpiece import WordPiece
+from lmcompare.types import Example, Task, View
+
+
+class BertEncoder(nn.Module):
+    """Word, position and segment embeddings, then post-norm blocks; the pooler is what NSP trains at [CLS]."""
+
+    def __init__(
+        self,
+        *,
+        vocabulary: int,
+        layers: int,
+        width: int,
+        heads: int,
+        inner: int,
+        positions: int,
+        segments: int,
+        activation: str,
+        dropout: float,
+        attention_dropout: float,
+        epsilon: float,
+    ) -> None:
+        super().__init__()
+        self.words = nn.Embedding(vocabulary, width)
+        self.positions = nn.Embedding(positions, width)
+        self.segments = nn.Embedding(segments, width)
+        self.embedding_norm = nn.LayerNorm(width, eps=epsilon)
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(
+            Block(
+                width=width,
+                heads=heads,
+                inner=inner,
+                activation=activations.get(activation),
+                dropout=dropout,
+                attention_dropout=attention_dropout,
+                epsilon=epsilon,
+                causal=False,
+            )
+            for _ in range(layers)
+        )
+        self.pooler = nn.Linear(width, width)
+
+    def forward(self, inputs: Inputs) -> list[Tensor]:
+        T = inputs.ids_BT.shape[1]
+        embedded_BTD = (
+            self.words(inputs.ids_BT) + self.positions.weight[:T] + self.segments(inputs.segments_BT)
+        )
+        x_BTD = self.dropout(self.embedding_norm(embedded_BTD))
+        mask_B11T = None if inputs.mask_BT is None else inputs.mask_BT[:, None, None, :]
+        layers = [x_BTD]
+        for block in self.blocks:
+            layers.append(block(layers[-1], mask_B11T))
+        return layers
+
+    def pool(self, top_BTD: Tensor, pool_B: Tensor) -> Tensor:
+        """One vector a view."""
+        at_B = torch.arange(len(pool_B), device=pool_B.device)
+        return torch.tanh(self.pooler(top_BTD[at_B, pool_B]))
+
+
+@backends.register("bert")
+class Bert:
+    """BERT: bidirectional Transformer, masked LM and next-sentence prediction."""
+
+    name = "bert"
+
+    def __init__(
+        self,
+        tokenizer: WordPiece,
+        *,
+        layers: int = 12,
+        width: int = 768,
+        heads: int = 12,
+        inner: int | None = None,
+        positions: int = 512,
+        segments: int = 2,
+        activation: str = "gelu",
+        dropout: float = 0.1,
+        attention_dropout: float | None = None,
+        epsilon: float = 1e-12,
+        init_std: float = 0.02,
+        embedding_std: float | None = None,
+    ) -> None:
+        self.settings: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("self", "tokenizer")}
+        self.settings["inner"] = inner or 4 * width
+        self.settings["attention_dropout"] = dropout if attention_dropout is None else attention_dropout
+        self.tokenizer, self.width, self.depth, self.longest = tokenizer, width, layers, positions
+        network = {k: v for k, v in self.settings.items() if k not in ("init_std", "embedding_std")}
+        self.encoder = BertEncoder(vocabulary=tokenizer.size, **network)
+        self.tied = self.encoder.words.weight  # V × D: an LM objective's output matrix
+        self.warnings: list[str] = []
+
+    def draw(self, seed: int) -> None:
+        """Fresh weights, a function of the seed."""
+        generator = torch.Generator().manual_seed(seed)
+        draw_weights(self.encoder, std=self.settings["init_std"], generator=generator)
+        if self.settings["embedding_std"] is not None:
+            with torch.no_grad():
+                self.encoder.words.weight.normal_(0.0, self.settings["embedding_std"], generator=generator)
+
+    def views(self, task: Task, example: Example, length: int) -> list[View]:
+        """`[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`; one view an option, or a window of a long context."""
+        encode = self.tokenizer.encode
+        if task.kind == "tags":
+            return [self._words(self.tokenizer.encode_words(example.words), length)]
+        if task.kind == "span":
+            return self._windows(example, length)
+        if task.kind == "choice":
+            context = encode(example.texts[0])
+            return [self._pair([context, encode(o)], length, n) for n, o in enumerate(example.options)]
+        return [self._pair([encode(text) for text in example.texts], length, 0)]
+
+    def stack(self, views: list[View], rows: list[int] | None = None) -> Inputs:
+        return stack(views, pad=self.tokenizer.pad_id, rows=rows or ())
+
+    def sequence(self, parts: list[list[int]]) -> tuple[list[int], list[int]]:
+        """Token ids and segment ids of one or two texts."""
+        ids, segments = [self.tokenizer.cls_id], [0]
+        for segment, part in enumerate(parts):
+            ids += [*part, self.tokenizer.sep_id]
+            segments += [segment] * (len(part) + 1)
+        return ids, segments
+
+    def _pair(self, parts: list[list[int]], length: int, option: int) -> View:
+        room, cut = length - 1 - len(parts), 0
+        while sum(map(len, parts)) > room:  # from the end of the longer text
+            longer = max(parts, key=len)
+            surplus = sum(map(len, parts)) - room
+            shorter = min(map(len, parts)) if len(parts) > 1 else 0
+            drop = min(surplus, max(1, len(longer) - shorter))
+            del longer[len(longer) - drop :]
+            cut += drop
+        ids, segments = self.sequence(parts)
+        return View(ids, segments, option=option, cut=cut)
+
+    def _words(self, pieces: list[list[int]], length: int) -> View:
+        flat: list[int] = []
+        starts = []
+        for word in pieces:
+            starts.append(1 + len(flat) if len(flat) < length - 2 else -1)
+            flat += word
+        ids, segments = self.sequence([flat[: length - 2]])
+        return View(ids, segments, words=starts, cut=max(0, len(flat) - length + 2))
+
+    def _windows(self, example: Example, length: int) -> list[View]:
+        question, context = example.texts
+        asked = self.tokenizer.encode(question)[: length // 2]
+        ids, spans = self.tokenizer.encode_offsets(context)
+        room = max(1, length - len(asked) - 3)
+        stride = max(1, room // 2)
+        views = []
+        for start in range(0, max(1, len(ids) - room + stride), stride):
+            window, segments = self.sequence([asked, ids[start : start + room]])
+            outside = [(-1, -1)]
+            inside = spans[start : start + room]
+            views.append(
+                View(window, segments, spans=outside * (len(asked) + 2) + list(inside) + outside)
+            )
+        return views
+
+    def save(self, folder: Path, heads: Mapping[str, Tensor] | None = None) -> None:
+        """The Hugging Face layout: config.json, model.safetensors and the tokenizer's files."""
+        layout.save(self, folder, heads or {})
+
+    @classmethod
+    def load(cls, folder: Path, *, seed: int = 0) -> "Bert":
+        """Any BERT folder in the Hugging Face layout; `seed` draws a pooler where the folder has none."""
+        return layout.load(cls, folder, seed)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of every weight and the vocabulary."""
+        return files.digest_tensors(dict(self.encoder.state_dict())) + self.tokenizer.fingerprint

@@ -1,0 +1,185 @@
+"""BERT in the Hugging Face layout, to and from our names. Only safetensors is read: a pickle can run code."""
+# ruff: noqa: TID253
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from lmcompare import files
+from lmcompare.errors import ModelError
+from lmcompare.text.wordpiece import WordPiece
+
+if TYPE_CHECKING:
+    from lmcompare.backends.bert import Bert
+
+# theirs → ours: (config.json key, our argument)
+SETTINGS = {
+    "num_hidden_layers": "layers",
+    "hidden_size": "width",
+    "num_attention_heads": "heads",
+    "intermediate_size": "inner",
+    "max_position_embeddings": "positions",
+    "type_vocab_size": "segments",
+    "hidden_dropout_prob": "dropout",
+    "attention_probs_dropout_prob": "attention_dropout",
+    "layer_norm_eps": "epsilon",
+    "initializer_range": "init_std",
+}
+ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
+}
+TOP = {
+    "embeddings.word_embeddings.weight": "words.weight",
+    "embeddings.position_embeddings.weight": "positions.weight",
+    "embeddings.token_type_embeddings.weight": "segments.weight",
+    "embeddings.LayerNorm.": "embedding_norm.",
+    "pooler.dense.": "pooler.",
+}
+BLOCK = {
+    "attention.output.dense.": "attention.out.",
+    "attention.output.LayerNorm.": "attention_norm.",
+    "intermediate.dense.": "up.",
+    "output.dense.": "down.",
+    "output.LayerNorm.": "norm.",
+}
+QKV = ("query", "key", "value")
+
+
+def names(layers: int) -> dict[str, str]:
+    """Every tensor of the encoder but the query, key and value ones: theirs → ours."""
+    pairs = dict(TOP)
+    for n in range(layers):
+        pairs |= {f"encoder.layer.{n}.{k}": f"blocks.{n}.{v}" for k, v in BLOCK.items()}
+    full = {}
+    for theirs, ours in pairs.items():
+        ends = ("weight", "bias") if theirs.endswith(".") else ("",)
+        full |= {theirs + end: ours + end for end in ends}
+    return full
+
+
+def export(encoder: torch.nn.Module, layers: int) -> dict[str, Tensor]:
+    own = encoder.state_dict()
+    out = {f"bert.{theirs}": own[ours] for theirs, ours in names(layers).items()}
+    for n in range(layers):
+        for end in ("weight", "bias"):
+            parts = own[f"blocks.{n}.attention.qkv.{end}"].chunk(3)
+            for part, tensor in zip(QKV, parts, strict=True):
+                out[f"bert.encoder.layer.{n}.attention.self.{part}.{end}"] = tensor
+    return out
+
+
+def gather(tensors: Mapping[str, Tensor], layers: int, where: Path) -> dict[str, Tensor]:
+    """Our state dict from theirs; a missing tensor outside the head is an error."""
+    wanted = {ours: (theirs,) for theirs, ours in names(layers).items()}
+    for n in range(layers):
+        for end in ("weight", "bias"):
+            theirs = tuple(f"encoder.layer.{n}.attention.self.{part}.{end}" for part in QKV)
+            wanted[f"blocks.{n}.attention.qkv.{end}"] = theirs  # type: ignore[assignment]
+    missing = [t for group in wanted.values() for t in group if t not in tensors]
+    missing = [t for t in missing if not t.startswith("pooler.")]
+    if missing:
+        shown = ", ".join(sorted(missing)[:4])
+        raise ModelError(f"{where}: {len(missing)} weights of the encoder are missing: {shown}")
+    return {
+        ours: torch.cat([tensors[t] for t in theirs]) if len(theirs) > 1 else tensors[theirs[0]]
+        for ours, theirs in wanted.items()
+        if all(t in tensors for t in theirs)
+    }
+
+
+def save(bert: "Bert", folder: Path, heads: Mapping[str, Tensor]) -> None:
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    theirs = {v: k for k, v in ACTIVATIONS.items() if k not in ("gelu_new", "swish")}
+    config = {
+        "model_type": "bert",
+        "architectures": ["BertForPreTraining" if heads else "BertModel"],
+        "vocab_size": bert.tokenizer.size,
+        "hidden_act": theirs.get(bert.settings["activation"], bert.settings["activation"]),
+        "pad_token_id": bert.tokenizer.pad_id,
+        "dtype": "float32",
+        **{t: bert.settings[ours] for t, ours in SETTINGS.items()},
+    }
+    tensors = export(bert.encoder, bert.depth) | dict(heads)
+    contiguous = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    save_file(contiguous, folder / "model.safetensors", metadata={"format": "pt"})
+    files.write_json(folder / "config.json", config)
+    bert.tokenizer.save(folder)
+
+
+def load(family: "type[Bert]", folder: Path, seed: int) -> "Bert":
+    config = read_config(folder)
+    arguments = {ours: config[theirs] for theirs, ours in SETTINGS.items() if theirs in config}
+    act = config.get("hidden_act", "gelu")
+    tokenizer = WordPiece.load(folder)
+    bert = family(tokenizer, activation=ACTIVATIONS.get(act, act), **arguments)
+    if config.get("vocab_size", tokenizer.size) < tokenizer.size:
+        raise ModelError(
+            f"{folder}: the tokenizer has {tokenizer.size} pieces, the model {config['vocab_size']}"
+        )
+    tensors = {clean(k): v for k, v in read_tensors(folder).items()}
+    found = gather(tensors, bert.depth, folder)
+    bert.draw(seed)
+    if "pooler.weight" not in found:
+        bert.warnings.append(f"{folder}: has no pooler; a random one is used")
+    own = bert.encoder.state_dict()
+    for name, tensor in found.items():
+        if name == "words.weight":  # a model may have more rows than its tokenizer has pieces
+            tensor = tensor[: tokenizer.size]
+        if tensor.shape != own[name].shape:
+            raise ModelError(
+                f"{folder}: {name} has the shape {list(tensor.shape)}; config.json and the tokenizer "
+                f"ask for {list(own[name].shape)}"
+            )
+        own[name].copy_(tensor)
+    return bert
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise ModelError(f"{folder}: has no config.json; a model folder in the Hugging Face layout has one") from None
+    except ValueError as error:
+        raise ModelError(f"{path}: not readable as JSON: {error}") from None
+    if not isinstance(config, dict) or config.get("model_type") != "bert":
+        found = config.get("model_type") if isinstance(config, dict) else None
+        raise ModelError(f"{path}: model_type is {found!r}; the bert backend reads 'bert'")
+    return config
+
+
+def clean(name: str) -> str:
+    """Older releases wrote LayerNorm's gamma and beta, and a BertModel alone has no prefix."""
+    name = name.removeprefix("bert.")
+    for old, new in ((".gamma", ".weight"), (".beta", ".bias")):
+        if name.endswith(old):
+            name = name.removesuffix(old) + new
+    return name
+
+
+def read_tensors(folder: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        pickles = sorted(p.name for p in folder.glob("*") if p.suffix in (".bin", ".pt", ".pkl", ".ckpt"))
+        hint = f"; {pickles[0]} is a pickle, which could run code and is never opened" if pickles else ""
+        raise ModelError(f"{folder}: has no model.safetensors{hint}; save it again with safetensors")
+    if (folder / files.MANIFEST).is_file() and (problem := files.damage(folder)):
+        raise ModelError(f"{folder}: {problem}")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: damaged: {error}") from None

@@ -1,0 +1,1 @@
+"""Baselines learn from the task's own examples only: the floor that pretraining must clear."""

@@ -1,0 +1,145 @@
+"""Checkpoints that survive: written aside and renamed, checked by SHA-256 when read, no pickle anywhere."""
+
+import re
+import shutil
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmcompare import __version__, files
+from lmcompare.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT = 1
+
+
+@dataclass
+class State:
+    """All that decides how a run goes on, besides the weights: nothing of it is in a random generator."""
+
+    step: int = 0
+    bad_steps: int = 0  # in a row, not finite
+    best: float | None = None
+    best_step: int = 0
+    worse: int = 0  # evaluations since the best one
+    evaluated: int = 0  # the last step that was evaluated
+    average: float | None = None  # of the loss, over the last twenty steps or so
+    tokens: int = 0
+    stopped: str = ""  # why the run ended, once it has
+
+
+def save(
+    folder: Path,
+    state: State,
+    weights: "dict[str, torch.Tensor]",
+    optimizer: "torch.optim.Optimizer",
+    keep: int,
+) -> Path:
+    """Write checkpoints/step-N, then let the oldest beyond `keep` go."""
+    from safetensors.torch import save_file
+
+    final = folder / f"step-{state.step:08d}"
+    facts = {"lmcompare": __version__, "checkpoint": FORMAT}
+    with files.new_folder(final, facts) as partial:
+        tensors, groups = pack_optimizer(optimizer)
+        save_file({k: v.contiguous() for k, v in weights.items()}, partial / "model.safetensors")
+        save_file(tensors, partial / "optimizer.safetensors")
+        files.write_json(partial / "state.json", {"state": asdict(state), "groups": groups})
+    for old in steps(folder)[keep:]:
+        trash = old.with_name(f".{old.name}.old")
+        old.rename(trash)  # so that a half-removed one never carries a checkpoint's name
+        shutil.rmtree(trash)
+    return final
+
+
+def steps(folder: Path) -> list[Path]:
+    """Newest first."""
+    found = [p for p in folder.glob("step-*") if re.fullmatch(r"step-\d{8}", p.name)]
+    return sorted(found, reverse=True)
+
+
+def latest(folder: Path) -> tuple[Path | None, list[str]]:
+    """The newest checkpoint that is whole, and one line about each damaged one that was passed over."""
+    passed = []
+    for path in steps(folder):
+        if problem := files.damage(path):
+            passed.append(f"{path}: {problem}; the checkpoint before it is taken")
+            continue
+        manifest = files.read_json(path / files.MANIFEST)
+        if manifest.get("checkpoint", 0) > FORMAT:
+            raise ModelError(
+                f"{path}: made by lmcompare {manifest.get('lmcompare', '?')}, in a newer format than "
+                f"lmcompare {__version__} reads; update lmcompare"
+            )
+        return path, passed
+    if passed:
+        raise ModelError(
+            "every checkpoint of this run is damaged, so it cannot go on:\n  "
+            + "\n  ".join(line.partition(";")[0] for line in passed)
+            + "\n  start it again from nothing with --force"
+        )
+    return None, []
+
+
+def restore(path: Path, module: "torch.nn.Module", optimizer: "torch.optim.Optimizer") -> State:
+    from safetensors.torch import load_file
+
+    table = files.read_json(path / "state.json")
+    load_weights(module, load_file(path / "model.safetensors"), path)
+    unpack_optimizer(optimizer, load_file(path / "optimizer.safetensors"), table["groups"])
+    known = {f.name for f in fields(State)}
+    return State(**{k: v for k, v in table["state"].items() if k in known})
+
+
+def trainable(module: "torch.nn.Module") -> "dict[str, torch.Tensor]":
+    """The weights that training changes, by name: what a checkpoint and a finished run must hold."""
+    return {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
+
+
+def load_weights(
+    module: "torch.nn.Module", tensors: "dict[str, torch.Tensor]", where: Path | str
+) -> None:
+    """Copy weights in; every trainable name must be there with its shape, and no other."""
+    import torch
+
+    own = trainable(module)
+    missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
+    shapes = [k for k in own.keys() & tensors.keys() if own[k].shape != tensors[k].shape]
+    if missing or extra or shapes:
+        raise ModelError(
+            f"{where}: weights do not fit the model; missing: {missing[:5] or 'none'}, "
+            f"unexpected: {extra[:5] or 'none'}, other shape: {sorted(shapes)[:5] or 'none'}"
+        )
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
+
+
+def pack_optimizer(
+    optimizer: "torch.optim.Optimizer",
+) -> "tuple[dict[str, torch.Tensor], list[dict[str, Any]]]":
+    """An optimizer's state as named tensors and plain JSON."""
+    import torch
+
+    table = optimizer.state_dict()
+    tensors = {
+        f"{index}.{key}": torch.as_tensor(value).contiguous()
+        for index, entry in table["state"].items()
+        for key, value in entry.items()
+        if value is not None
+    }
+    return tensors, table["param_groups"]
+
+
+def unpack_optimizer(
+    optimizer: "torch.optim.Optimizer",
+    tensors: "dict[str, torch.Tensor]",
+    groups: list[dict[str, Any]],
+) -> None:
+    state: dict[int, dict[str, Any]] = {}
+    for name, tensor in tensors.items():
+        index, _, key = name.partition(".")
+        state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -1,0 +1,209 @@
+"""TOML file + --set a.b=c → one typed, frozen config. Unknown keys are named with the nearest known one."""
+
+import copy
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lmcompare import registry
+from lmcompare.errors import UserError, nearest, unknown
+
+Table = dict[str, Any]
+C = TypeVar("C", bound="Frozen")
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    rooms: ClassVar[dict[str, str]] = {}  # which keys are tables for a registry: key → room
+
+
+class Training(Frozen):
+    """The one loop's settings, for pretraining and transfer alike."""
+
+    steps: int | None = Field(None, gt=0)  # optimizer steps; or, where it is absent,
+    epochs: float | None = Field(None, gt=0)  # passes over the training examples
+    batch: int = Field(32, gt=0)  # examples an optimizer step, over all processes and micro-batches
+    micro: int | None = Field(None, gt=0)  # examples a forward pass; the rest is accumulated
+    clip: float = Field(1.0, gt=0)  # largest norm of the gradient
+    precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: bf16 on a GPU that has it
+    buckets: bool = True  # batches of similar length, in an order of the seed's
+    log_every: int = Field(20, gt=0)
+    eval_every: int | None = Field(None, gt=0)  # steps; absent: once an epoch
+    patience: int | None = Field(None, gt=0)  # evaluations without a better one before the run stops early
+    max_bad_steps: int = Field(3, gt=0)  # steps in a row whose loss or gradient is not finite
+    checkpoint_every: int | None = Field(None, gt=0)  # steps; absent: every checkpoint_seconds
+    checkpoint_seconds: float = Field(60.0, ge=0)
+    keep: int = Field(2, gt=0)  # checkpoints kept while the run goes on
+
+
+class Corpus(Frozen):
+    path: str = ""  # a file or folder of text, or "micro"
+    documents: int = Field(20000, gt=0)  # micro: how many to make
+    world: int = 0  # micro: the world's seed
+    holdout: float = Field(0.02, gt=0, lt=1)  # documents kept for the held-out figures
+
+
+class Pretrain(Frozen):
+    """`lmc pretrain`: a corpus and an objective."""
+
+    kind: ClassVar[str] = "pretrain"
+    rooms: ClassVar[dict[str, str]] = {
+        "backend": "backends", "tokenizer": "tokenizers", "objective": "objectives",
+        "optimizer": "optimizers", "schedule": "schedules",
+    }  # fmt: skip
+    backend: Table
+    tokenizer: Table
+    corpus: Corpus = Corpus()
+    objective: Table
+    optimizer: Table
+    schedule: Table
+    training: Training
+    seed: int = Field(1, ge=0)  # initial weights
+    data_seed: int | None = Field(None, ge=0)  # order and masks; absent: the same as seed
+
+
+class Transfer(Frozen):
+    """`lmc finetune` and `lmc features`: a pretrained encoder and a task."""
+
+    kind: ClassVar[str] = "transfer"
+    rooms: ClassVar[dict[str, str]] = {
+        "task": "tasks", "transfer": "transfers", "optimizer": "optimizers", "schedule": "schedules",
+    }  # fmt: skip
+    backend: str
+    model: str = ""  # a run, a folder in the Hugging Face layout, or a hub id
+    weights: Literal["pretrained", "random"] = "pretrained"  # random: the same network, drawn afresh
+    task: Table
+    transfer: Table
+    length: int = Field(128, gt=2)  # most tokens a view
+    optimizer: Table
+    schedule: Table
+    training: Training
+    seed: int = Field(1, ge=0)
+    data_seed: int | None = Field(None, ge=0)
+
+
+class Baseline(Frozen):
+    """`lmc baseline`: no encoder at all."""
+
+    kind: ClassVar[str] = "baseline"
+    rooms: ClassVar[dict[str, str]] = {"task": "tasks", "baseline": "baselines"}
+    task: Table
+    baseline: Table
+    seed: int = Field(1, ge=0)
+
+
+# Settings that change how a run is kept, never what comes out of it.
+OPERATIONAL = ("training.checkpoint_every", "training.checkpoint_seconds", "training.keep")
+
+
+def presets() -> Path:
+    """The configs folder: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"
+
+
+def preset_names(room: str) -> list[str]:
+    return sorted(p.stem for p in (presets() / room).glob("*.toml"))
+
+
+def read_table(name: str, room: str) -> Table:
+    """A preset by name, or a TOML file by path; `base = "name"` starts from another preset of the room."""
+    path = presets() / room / f"{name}.toml"
+    if not path.is_file():
+        path = Path(name)
+        if not path.is_file():
+            if path.suffix == ".toml" or "/" in name:
+                raise UserError(f"config {name!r}: no such file")
+            raise UserError(unknown("config", name, preset_names(room), f"configs/{room}"))
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{path}: not readable as TOML: {error}") from None
+    if base := table.pop("base", None):
+        return merge(read_table(base, room), table)
+    return table
+
+
+def merge(base: Table, over: Mapping[str, Any]) -> Table:
+    """`over` on top of `base`, table by table. A component with another name starts from nothing."""
+    out = copy.deepcopy(base)
+    for key, value in over.items():
+        old = out.get(key)
+        if isinstance(value, Mapping) and isinstance(old, dict):
+            renamed = "name" in value and value["name"] != old.get("name", value["name"])
+            out[key] = merge({} if renamed else old, value)
+        else:
+            out[key] = copy.deepcopy(value)
+    return out
+
+
+def assign(table: Table, assignments: Iterable[str]) -> Table:
+    """Apply `--set a.b=c`; values are read as TOML, and as plain text where they are not TOML."""
+    for text in assignments:
+        path, equals, raw = text.partition("=")
+        if not equals or not all(path.strip().split(".")):
+            raise UserError(f"--set {text!r}: write it as a.b=value")
+        try:
+            value = tomllib.loads(f"value = {raw}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = raw
+        for key in reversed(path.strip().split(".")):
+            value = {key: value}
+        table = merge(table, value)
+    return table
+
+
+def resolve(model: type[C], table: Table, where: str = "config") -> C:
+    """The typed config with every component's defaults filled in, so that a run records all of them."""
+    config = parse(model, table, where)
+    full = {
+        key: registry.ROOMS[room].check(getattr(config, key), key) for key, room in model.rooms.items()
+    }
+    return config.model_copy(update=full)
+
+
+def parse(model: type[C], table: Table, where: str = "config") -> C:
+    try:
+        return model.model_validate(table)
+    except ValidationError as errors:
+        raise UserError("\n".join(_sentence(model, e, where) for e in errors.errors()[:5])) from None
+
+
+def _sentence(model: type[BaseModel], error: Any, where: str) -> str:
+    *parents, key = [str(part) for part in error["loc"]]
+    fields: Any = model
+    for part in parents:
+        fields = fields.model_fields[part].annotation if part in fields.model_fields else fields
+    place = ".".join([*parents, key])
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown key {place!r}; {nearest(key, fields.model_fields)}"
+    if error["type"] == "missing":
+        return f"{where}: the key {place!r} is missing"
+    return f"{where}: {place} = {error['input']!r}: {error['msg'].lower()}"
+
+
+def dump(config: BaseModel) -> Table:
+    """Plain JSON types, in the order of the fields."""
+    return json.loads(config.model_dump_json())
+
+
+def flatten(table: Mapping[str, Any], prefix: str = "") -> Table:
+    flat: Table = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def fingerprint(identity: Mapping[str, Any]) -> str:
+    """Eight hex digits of what decides the outcome of a run."""
+    flat = {k: v for k, v in flatten(identity).items() if not k.endswith(OPERATIONAL)}
+    return hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()[:8]

@@ -1,0 +1,1 @@
+"""Each experiment tells its story in one read: config in, result out."""

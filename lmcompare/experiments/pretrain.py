@@ -1,0 +1,150 @@
+"""`lmc pretrain`: a corpus in, an encoder out."""
+# ruff: noqa: TID253
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lmcompare import cache, device, files, registry, results, signals
+from lmcompare.config import Corpus, Pretrain, dump, fingerprint
+from lmcompare.errors import UserError
+from lmcompare.progress import Progress
+from lmcompare.text import shards
+from lmcompare.training import Loop
+
+
+@dataclass(frozen=True)
+class Source:
+    """An unlabelled corpus: a way to read it again and again, and its content's hash."""
+
+    name: str
+    documents: Callable[[], Iterator[list[str]]]
+    hash: str
+    world: Any = None  # the micro suite's generator, which knows what is hidden in its text
+
+
+def source(settings: Corpus) -> Source:
+    if not settings.path:
+        raise UserError("corpus.path: no corpus given; use --corpus PATH, or --corpus micro")
+    if settings.path == "micro":
+        from lmcompare import micro
+
+        world = micro.world(settings.world)
+        digest = f"micro-{code_hash(Path(micro.__file__).parent)}-{settings.world}-{settings.documents}"
+        return Source("micro", lambda: world.documents(settings.documents), digest, world)
+    from lmcompare.text import corpus
+
+    path = Path(settings.path)
+    return Source(path.name.partition(".")[0], lambda: corpus.documents(path), corpus.fingerprint(path))
+
+
+def pretrain(
+    config: Pretrain,
+    *,
+    progress: Progress,
+    out: Path | None = None,
+    force: bool = False,
+    allow_change: bool = False,
+) -> dict[str, Any]:
+    """The main path. Returns the run's result; a finished run is read back, not made again."""
+    machine = device.machine(config.training.precision)
+    progress = progress if machine.main else Progress()
+    text = source(config.corpus)
+    identity = {"kind": config.kind, "config": dump(config), "data": text.hash}
+    name = f"pretrain-{config.backend['name']}-{text.name}-s{config.seed}-{fingerprint(identity)}"
+    path = out or results.root() / name[:80]
+    if not force and (done := results.finished(path)):
+        results.same(files.read_json(path / "run.json"), identity, path, allow_change)
+        return done | {"already": True}
+    with (
+        signals.watched(),
+        results.opened(path, identity, force=force, allow_change=allow_change, main=machine.main) as run,
+    ):
+        run.machine(machine.world, machine.threads, str(machine.device))
+        tokenizer = read_tokenizer(config, text, run.path / "tokenizer", progress, machine)
+        tokens = tokenize(text, tokenizer, progress, machine)
+        backend = registry.backends.build(config.backend, tokenizer)
+        backend.draw(config.seed)
+        objective = registry.objectives.build(config.objective, backend)
+        objective.draw(config.seed + 1)
+        data_seed = config.seed if config.data_seed is None else config.data_seed
+        progress.note("cutting the corpus into instances")
+        objective.prepare(tokens, config.corpus.holdout, data_seed, signals.check)
+        objective.to(machine.device)
+        loop = Loop(
+            objective,
+            config.training,
+            run=run,
+            machine=machine,
+            optimizer=config.optimizer,
+            schedule=config.schedule,
+            seed=data_seed,
+            evaluate=lambda: objective.evaluate(config.training.batch, machine.device, signals.check),
+            progress=progress,
+        )
+        state = loop.fit()
+        if not machine.main:
+            return {}
+        with files.new_folder(run.model, {"run": run.name}) as folder:
+            backend.save(folder, objective.heads())
+        dev = [row["metrics"] for row in results.read(run.path).log if row.get("split") == "dev"][-1]
+        return run.finish(
+            {
+                "kind": config.kind,
+                "backend": config.backend["name"],
+                "corpus": config.corpus.path,
+                "seed": config.seed,
+                "metrics": {"dev": dev},
+                "examples": {"train": len(objective.rows), "dev": len(objective.held_rows)},
+                "steps": state.step,
+                "best_step": state.best_step,
+                "stopped": state.stopped,
+                "tokens": state.tokens,
+                "device": machine.describe(),
+                "threads": machine.threads,
+                "parameters": {"total": parameters(objective), "trained": parameters(objective)},
+                "data_hash": text.hash,
+                "model_hash": backend.fingerprint,
+            }
+        )
+
+
+def code_hash(package: Path) -> str:
+    """Generated data is known by the code that generates it."""
+    return fingerprint({path.name: files.sha256(path) for path in package.glob("*.py")})
+
+
+def read_tokenizer(
+    config: Pretrain, text: Source, folder: Path, progress: Progress, machine: device.Machine
+) -> Any:
+    """Learn the vocabulary from the corpus, once a run."""
+    kind = registry.tokenizers.get(config.tokenizer["name"])
+    if machine.main and not folder.is_dir():
+        progress.note("learning the vocabulary")
+
+        def sentences() -> Iterator[str]:
+            for document in text.documents():
+                signals.check()
+                yield from document
+
+        learned = registry.tokenizers.build(config.tokenizer, sentences())
+        with files.new_folder(folder) as partial:
+            learned.save(partial)
+    machine.wait()
+    return registry.loader(kind)(folder)
+
+
+def tokenize(text: Source, tokenizer: Any, progress: Progress, machine: device.Machine) -> shards.Shards:
+    """The corpus as token ids, kept in the cache for the next run over the same text."""
+    key = fingerprint({"text": text.hash, "tokenizer": tokenizer.fingerprint})
+    folder = cache.root() / "tokens" / f"{text.name}-{key}"
+    if machine.main:
+        progress.note("tokenizing the corpus")
+        shards.build(text.documents(), tokenizer, folder, signals.check)
+    machine.wait()
+    return shards.read(folder)
+
+
+def parameters(module: Any, *, trained: bool = False) -> int:
+    return sum(p.numel() for p in module.parameters() if p.requires_grad or not trained)

@@ -1,0 +1,148 @@
+"""Files that are whole or not there: write beside the target, flush to disk, rename. Nothing half-written ever has
+a final name, and a folder carries the SHA-256 of every file in it."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmcompare.errors import ResourceError
+
+if TYPE_CHECKING:
+    import torch
+
+MANIFEST = "manifest.json"
+STAGES: list[Callable[[str, Path], None]] = []  # called around every step of a write; the fault tests add to it
+
+
+def _stage(name: str, path: Path) -> None:
+    for hook in STAGES:
+        hook(name, path)
+
+
+@contextlib.contextmanager
+def disk(path: Path, needed: int = 0) -> Iterator[None]:
+    """Say in one sentence that the disk is full or closed to us."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            size = f"; {max(1, needed >> 20)} MB are needed" if needed else ""
+            raise ResourceError(f"{path}: no space left on the disk{size}") from None
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise ResourceError(f"{path}: not allowed to write here") from None
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+            raise ResourceError(f"{path}: {os.strerror(error.errno).lower()}") from None
+        raise
+
+
+def sync(path: Path) -> None:
+    _stage("fsync", path)
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Replace one file in one step."""
+    data = content.encode() if isinstance(content, str) else content
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with disk(path, len(data)):
+        try:
+            _stage("write", path)
+            with open(partial, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            _stage("rename", path)
+            os.replace(partial, path)
+            sync(path.parent)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    write(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def size(folder: Path) -> int:
+    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+
+
+@contextlib.contextmanager
+def new_folder(final: Path, facts: dict[str, Any] | None = None) -> Iterator[Path]:
+    """Fill the folder that this yields; it gets its final name, with a manifest, only when all of it is on disk."""
+    partial = final.with_name(f".{final.name}.{secrets.token_hex(4)}.tmp")
+    with disk(final):
+        _stage("mkdir", final)
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+            files = sorted(p for p in partial.rglob("*") if p.is_file())
+            hashes = {}
+            for path in files:
+                sync(path)
+                hashes[path.relative_to(partial).as_posix()] = sha256(path)
+            manifest = {"format": 1, **(facts or {}), "sha256": hashes}
+            write_json(partial / MANIFEST, manifest)
+            sync(partial)
+            _stage("rename", final)
+            if final.exists():  # an older one of the same name steps aside first
+                aside = final.with_name(f".{final.name}.{secrets.token_hex(4)}.old")
+                os.replace(final, aside)
+                os.replace(partial, final)
+                shutil.rmtree(aside)
+            else:
+                os.replace(partial, final)
+            sync(final.parent)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def damage(folder: Path) -> str | None:
+    """What is wrong with a folder that `new_folder` wrote; None where it is whole."""
+    try:
+        manifest = read_json(folder / MANIFEST)
+        expected: dict[str, str] = manifest["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"{MANIFEST} is missing or not readable"
+    for name, digest in expected.items():
+        if not (folder / name).is_file():
+            return f"{name} is missing"
+        if sha256(folder / name) != digest:
+            return f"{name} does not match its checksum"
+    return None
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed writers left behind; call it with the folder's lock held."""
+    for path in [*folder.glob(".*.tmp"), *folder.glob(".*.old")]:
+        _stage("rmtree", path)
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def digest_tensors(tensors: "dict[str, torch.Tensor]") -> str:
+    """SHA-256 over names, shapes and bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}:{tensor.dtype}:{list(tensor.shape)};".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()

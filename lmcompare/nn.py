@@ -1,0 +1,94 @@
+"""Network parts that the backends share."""
+# ruff: noqa: TID253
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with one matrix product for queries, keys and values."""
+
+    def __init__(self, *, width: int, heads: int, dropout: float, causal: bool) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width {width} is not a multiple of heads {heads}")
+        self.heads, self.dropout, self.causal = heads, dropout, causal
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x_BTD: Tensor, mask_B11T: Tensor | None) -> Tensor:
+        B, T, D = x_BTD.shape
+        qkv = self.qkv(x_BTD).view(B, T, 3, self.heads, D // self.heads)
+        q_BHTK, k_BHTK, v_BHTK = qkv.permute(2, 0, 3, 1, 4)
+        mask = mask_B11T
+        if self.causal and mask is not None:
+            mask = mask & torch.ones(T, T, dtype=torch.bool, device=mask.device).tril()  # (B, 1, T, T)
+        mixed_BHTK = F.scaled_dot_product_attention(
+            q_BHTK,
+            k_BHTK,
+            v_BHTK,
+            attn_mask=mask,
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=self.causal and mask is None,
+        )
+        return self.out(mixed_BHTK.transpose(1, 2).reshape(B, T, D))
+
+
+class Block(nn.Module):
+    """Post-norm Transformer block: norm(x + attention), norm(x + feed-forward). `causal` is all that sets GPT's and
+    BERT's apart (Vaswani et al. 2017, §3.1)."""
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        heads: int,
+        inner: int,
+        activation: Callable[[Tensor], Tensor],
+        dropout: float,
+        attention_dropout: float,
+        epsilon: float,
+        causal: bool,
+    ) -> None:
+        super().__init__()
+        self.attention = Attention(width=width, heads=heads, dropout=attention_dropout, causal=causal)
+        self.attention_norm = nn.LayerNorm(width, eps=epsilon)
+        self.up = nn.Linear(width, inner)
+        self.down = nn.Linear(inner, width)
+        self.norm = nn.LayerNorm(width, eps=epsilon)
+        self.activation, self.dropout = activation, nn.Dropout(dropout)
+
+    def forward(self, x_BTD: Tensor, mask_B11T: Tensor | None) -> Tensor:
+        x_BTD = self.attention_norm(x_BTD + self.dropout(self.attention(x_BTD, mask_B11T)))
+        y_BTD = self.down(self.activation(self.up(x_BTD)))
+        return self.norm(x_BTD + self.dropout(y_BTD))
+
+
+class ScalarMix(nn.Module):
+    """γ·Σ softmax(w)·h over the layers (Peters et al. 2018, eq. 1)."""
+
+    def __init__(self, *, layers: int) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.zeros(layers))
+        self.gamma = nn.Parameter(torch.ones(()))
+
+    def shares(self) -> Tensor:
+        return self.weights.softmax(0)
+
+    def forward(self, layers_BTLD: Tensor) -> Tensor:
+        return self.gamma * torch.einsum("l,btld->btd", self.shares(), layers_BTLD)
+
+
+@torch.no_grad()
+def draw_weights(module: nn.Module, *, std: float, generator: torch.Generator) -> None:
+    """Matrices from N(0, std), biases 0, norms 1, in the order of the names: the same seed gives the same weights."""
+    for name, p in sorted(module.named_parameters()):
+        if p.ndim >= 2:
+            p.copy_(torch.empty(p.shape).normal_(0.0, std, generator=generator))
+        elif "norm" in name and name.endswith("weight"):
+            p.fill_(1.0)
+        else:
+            p.zero_()

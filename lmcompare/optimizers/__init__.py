@@ -1,0 +1,1 @@
+"""Optimizers by name, one file a family. A builder takes [(name, parameter), ...] and returns a torch optimizer."""

@@ -1,0 +1,281 @@
+"""One folder a run. `run.json` says what it is, `log.jsonl` how it went, `predictions-*.jsonl` what it answered for
+every example; `result.json` comes last, so a run that has one is finished. `events.jsonl` holds what may differ
+between a run that was interrupted and one that was not: attempts, signals, warnings, seconds."""
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import re
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from lmcompare import __version__, config, files
+from lmcompare.errors import EXIT_BUG, ResourceError, Stopped, UserError
+
+FORMAT = 1
+NAME = re.compile(r"[A-Za-z0-9._-]{1,80}")
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run folder as read back."""
+
+    path: Path
+    run: str
+    status: str  # finished | failed | unfinished
+    config: dict[str, Any]
+    result: dict[str, Any] | None
+    failure: dict[str, Any] | None
+    log: list[dict[str, Any]]
+
+
+class Run:
+    """A run folder that this process holds the lock of; or, as a `follower`, one that another process writes."""
+
+    def __init__(self, path: Path, *, follower: bool = False) -> None:
+        self.path, self.name, self.follower = path, path.name, follower
+        self.checkpoints, self.model = path / "checkpoints", path / "model"
+        self.started = time.monotonic()
+        self.attempt = 1 + sum(e.get("event") == "start" for e in read_lines(path / "events.jsonl"))
+        self.warnings: list[str] = []
+
+    def log(self, row: dict[str, Any]) -> None:
+        append(self.path / "log.jsonl", row)
+
+    def event(self, event: str, **facts: Any) -> None:
+        if self.follower:
+            return
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        append(self.path / "events.jsonl", {"event": event, "attempt": self.attempt, "time": now, **facts})
+
+    def warn(self, sentence: str) -> None:
+        if sentence not in self.warnings:
+            self.warnings.append(sentence)
+            self.event("warning", text=sentence)
+
+    def sync(self) -> None:
+        """The log must be on disk before a checkpoint that stands for it."""
+        if (self.path / "log.jsonl").is_file():
+            files.sync(self.path / "log.jsonl")
+
+    def machine(self, processes: int, threads: int, device: str) -> None:
+        """Note what computes; another number of threads or processes adds up in another order."""
+        now = {"processes": processes, "threads": threads, "device": device}
+        events = list(read_lines(self.path / "events.jsonl"))
+        before = next((e["machine"] for e in reversed(events) if e["event"] == "machine"), now)
+        self.event("machine", machine=now)
+        for key in now:
+            if before[key] != now[key]:
+                self.warn(f"not bit-identical to one uninterrupted run: {key} {before[key]} -> {now[key]}")
+
+    def rewind(self, step: int, *, evaluated: bool) -> None:
+        """Forget the log after the checkpoint that the run goes on from: those steps are made again, and so is the
+        evaluation at the checkpoint's own step where it was not `evaluated` yet."""
+
+        def stays(row: dict[str, Any]) -> bool:
+            return row["step"] < step or (row["step"] == step and (evaluated or "split" not in row))
+
+        rows = [row for row in read_lines(self.path / "log.jsonl") if stays(row)]
+        files.write(self.path / "log.jsonl", "".join(line(row) for row in rows))
+
+    def predictions(self, split: str, rows: Iterable[dict[str, Any]]) -> None:
+        files.write(self.path / f"predictions-{split}.jsonl", "".join(line(row) for row in rows))
+
+    def finish(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Write the result; from here on the run is finished."""
+        seconds = time.monotonic() - self.started + self._seconds_before()
+        full = {"format": FORMAT, "run": self.name, **result, "seconds": round(seconds, 3)}
+        full |= {"warnings": self.warnings, "attempts": self.attempt, "peak_memory_mb": peak_memory()}
+        self.event("end", **self._took())
+        files.write_json(self.path / "result.json", full)
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        return full
+
+    def fail(self, reason: str, status: int) -> None:
+        if self.follower:
+            return
+        self.event("failed", reason=reason, status=status, **self._took())
+        failure = {"format": FORMAT, "run": self.name, "reason": reason, "status": status}
+        files.write_json(self.path / "failure.json", failure)
+
+    def pause(self) -> None:
+        self.event("paused", **self._took())
+
+    def _took(self) -> dict[str, float]:
+        return {"seconds": round(time.monotonic() - self.started, 3)}
+
+    def _seconds_before(self) -> float:
+        return sum(e.get("seconds", 0.0) for e in read_lines(self.path / "events.jsonl"))
+
+
+@contextlib.contextmanager
+def opened(
+    path: Path,
+    identity: dict[str, Any],
+    *,
+    force: bool = False,
+    allow_change: bool = False,
+    main: bool = True,
+) -> Iterator[Run]:
+    """Create or take up the run folder, alone: a second process is told who holds it. Of several processes of one
+    run, only the `main` one writes."""
+    if not main:
+        yield Run(path, follower=True)
+        return
+    if not NAME.fullmatch(path.name) or ".." in path.parts:
+        raise UserError(
+            f"run name {path.name!r}: use 1 to 80 letters, digits, '.', '_' or '-', and no '..' in the path"
+        )
+    with files.disk(path):
+        path.mkdir(parents=True, exist_ok=True)
+    with locked(path):
+        files.sweep(path)
+        if force:
+            clear(path)
+        previous = path / "run.json"
+        if previous.is_file():
+            same(files.read_json(previous), identity, path, allow_change)
+        if not previous.is_file() or allow_change:
+            files.write_json(previous, {**identity, "versions": versions(), "git": git_state()})
+        (path / "failure.json").unlink(missing_ok=True)
+        (path / "checkpoints").mkdir(exist_ok=True)
+        files.sweep(path / "checkpoints")
+        run = Run(path)
+        run.event("start", pid=os.getpid(), host=socket.gethostname())
+        with outcome(run):
+            yield run
+
+
+@contextlib.contextmanager
+def outcome(run: Run) -> Iterator[None]:
+    """A run that ends without a result says why: paused, failed by a cause that the user can mend, or a bug."""
+    try:
+        yield
+    except Stopped:
+        run.pause()
+        raise
+    except Exception as error:
+        user = isinstance(error, UserError)
+        with contextlib.suppress(ResourceError):  # the disk may be what failed
+            run.fail(str(error) if user else f"bug: {error!r}", getattr(error, "status", EXIT_BUG))
+        raise
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """The kernel drops the lock with its process, so none is ever stale."""
+    with files.disk(path), open(path / "lock", "a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise UserError(f"{path}: locked by {lock.read().strip() or 'another process'}") from None
+        lock.seek(0)
+        lock.truncate()
+        lock.write(f"pid {os.getpid()} on host {socket.gethostname()}")
+        lock.flush()
+        yield
+
+
+def root() -> Path:
+    """Where runs are kept: LMC_RUNS, or runs/ in the current folder."""
+    return Path(os.environ.get("LMC_RUNS", "runs"))
+
+
+def clear(path: Path) -> None:
+    for item in path.iterdir():
+        if item.name != "lock":
+            shutil.rmtree(item) if item.is_dir() else item.unlink()
+
+
+def same(before: dict[str, Any], now: dict[str, Any], path: Path, allow_change: bool) -> None:
+    """A run goes on only with the config and data that it began with."""
+    old, new = config.flatten(before), config.flatten(now)
+    keys = sorted(k for k in new.keys() | old.keys() if not k.startswith(("versions.", "git.")))
+    changed = [
+        f"{k}: {old.get(k)!r} → {new.get(k)!r}"
+        for k in keys
+        if old.get(k) != new.get(k) and not k.endswith(config.OPERATIONAL)
+    ]
+    if changed and not allow_change:
+        raise UserError(
+            f"{path}: this run began otherwise: {'; '.join(changed[:5])}. Give another --out, start afresh "
+            "with --force, or go on regardless with --allow-change"
+        )
+
+
+def read(path: Path) -> Record:
+    """Read a run folder back; a folder that is none is a UserError."""
+    try:
+        run = files.read_json(path / "run.json")
+    except (OSError, ValueError):
+        raise UserError(f"{path}: not a run folder (it has no readable run.json)") from None
+    result, failure = (_maybe(path / name) for name in ("result.json", "failure.json"))
+    status = "finished" if result else "failed" if failure else "unfinished"
+    log = list(read_lines(path / "log.jsonl"))
+    return Record(path, path.name, status, run["config"], result, failure, log)
+
+
+def _maybe(path: Path) -> dict[str, Any] | None:
+    return files.read_json(path) if path.is_file() else None
+
+
+def finished(path: Path) -> dict[str, Any] | None:
+    return _maybe(path / "result.json")
+
+
+def line(row: dict[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def append(path: Path, row: dict[str, Any]) -> None:
+    with files.disk(path, 1), open(path, "a", encoding="utf-8") as file:
+        file.write(line(row))
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """JSON lines; a last line that a killed writer left unfinished is not there."""
+    if not path.is_file():
+        return
+    with open(path, encoding="utf-8") as file:
+        for text in file:
+            if text.endswith("\n"):
+                yield json.loads(text)
+
+
+def versions() -> dict[str, str]:
+    packages = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn", "safetensors")
+    found = {name: metadata.version(name) for name in packages}
+    return {"lmcompare": __version__, "python": platform.python_version(), **found}
+
+
+@cache
+def git_state() -> dict[str, Any] | None:
+    """The commit that the code stands at, where it is a checkout."""
+    package = Path(__file__).resolve().parent
+    if not (package.parent / ".git").exists():
+        return None
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(package.parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
+
+
+def peak_memory() -> int:
+    """Largest resident size of this process, in MB."""
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit)

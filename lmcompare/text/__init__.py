@@ -1,0 +1,1 @@
+"""From files to text and on to tokens: strict readers, sentences, corpora, tokenizers."""

@@ -1,0 +1,259 @@
+"""The only training loop, for pretraining and transfer alike.
+
+What makes a killed run end with the same bits as one that was not: the batches are a function of (seed, epoch), the
+masks of (seed, epoch, example), dropout of (seed, step, place); all other state is in the checkpoint.
+"""
+# ruff: noqa: TID253
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lmcompare import batches, checkpoints, files, randomness, registry, signals
+from lmcompare.checkpoints import State
+from lmcompare.config import Training
+from lmcompare.device import Machine
+from lmcompare.errors import Diverged, Stopped
+from lmcompare.progress import Progress
+from lmcompare.results import Run
+
+SPIKE = 10.0  # a loss this many times its running average is worth a warning
+Evaluate = Callable[[], dict[str, float | None]]
+
+
+class Learner(Protocol):
+    """What the loop trains: an objective, or a transfer with its task. Losses are sums; counts say of how many."""
+
+    weights: dict[str, float]  # of the losses in the total
+    metric: str  # the figure by which the best step is chosen
+    higher_is_better: bool
+    lengths: np.ndarray  # tokens an example
+
+    def batch(self, chosen: np.ndarray, epoch: int) -> Any: ...
+    def counts(self, batch: Any) -> dict[str, float]: ...
+    def losses(self, batch: Any) -> dict[str, Tensor]: ...
+    def train(self, mode: bool = True) -> Any: ...
+    def parameters(self) -> Any: ...
+    def named_parameters(self) -> Any: ...
+
+
+class Loop:
+    """One run of a learner. `fit` is the story; the rest are its steps."""
+
+    def __init__(
+        self,
+        learner: Any,
+        plan: Training,
+        *,
+        run: Run,
+        machine: Machine,
+        optimizer: dict[str, Any],
+        schedule: dict[str, Any],
+        seed: int,
+        evaluate: Evaluate,
+        progress: Progress,
+    ) -> None:
+        self.learner, self.plan, self.run, self.machine = learner, plan, run, machine
+        self.seed, self.evaluate, self.progress = seed, evaluate, progress
+        self.per_epoch = batches.count(len(learner.lengths), plan.batch)
+        self.steps = plan.steps or max(1, round((plan.epochs or 1.0) * self.per_epoch))
+        self.eval_every = plan.eval_every or self.per_epoch
+        self.optimizer = registry.optimizers.build(optimizer, learner.named_parameters())
+        self.peak = [group["lr"] for group in self.optimizer.param_groups]
+        shape = {k: v for k, v in schedule.items() if k != "name"}
+        curve = registry.schedules.get(schedule["name"])
+        self.factor: Callable[[int], float] = lambda step: curve(step, self.steps, **shape)
+        self.state = State()
+        self.order: tuple[int, list[np.ndarray]] = (-1, [])
+        self.saved_at, self.saved_step = time.monotonic(), -1
+
+    def fit(self) -> State:
+        """Train until the steps are done, the figure stops rising, or a signal asks for the end."""
+        self._resume()
+        self.progress.start(self.steps, self.state.step)
+        try:
+            while True:
+                if self._evaluation_due():
+                    self._evaluate()
+                if self.state.stopped:
+                    break
+                if self._save_due():
+                    self._save()
+                if self.machine.any(signals.asked()):
+                    raise signals.stopped()
+                self._step()
+        except Stopped:
+            if self.machine.main and self.saved_step != self.state.step:
+                self._save()
+            raise
+        finally:
+            self.progress.stop()
+        return self.state
+
+    def _step(self) -> None:
+        """One optimizer step over one batch, in as many pieces as `micro` and the processes ask for."""
+        step, learner, machine = self.state.step, self.learner, self.machine
+        epoch, place = divmod(step, self.per_epoch)
+        pieces = batches.shares(
+            self._batches(epoch)[place],
+            world=machine.world,
+            rank=machine.rank,
+            micro=self.plan.micro,
+        )
+        prepared = [learner.batch(piece, epoch) for piece in pieces if len(piece)]
+        counts = self._totals([learner.counts(batch) for batch in prepared])
+        tokens = int(machine.total(torch.tensor([float(sum(b.tokens for b in prepared))]))[0])
+        learner.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        sums = []
+        for number, batch in enumerate(prepared):
+            torch.manual_seed(randomness.number(self.seed, step, machine.rank, number))  # dropout
+            with machine.autocast():
+                losses = learner.losses(batch.to(machine.device))
+            total = sum(learner.weights[k] * loss / max(1.0, counts[k]) for k, loss in losses.items())
+            total.backward()  # type: ignore[union-attr]
+            sums.append({k: loss.detach().float() for k, loss in losses.items()})
+        machine.total_gradients(learner.parameters())
+        norm = float(torch.nn.utils.clip_grad_norm_(learner.parameters(), self.plan.clip))
+        means = {k: v / max(1.0, counts[k]) for k, v in self._totals(sums).items()}
+        self._apply(means, norm, tokens)
+
+    def _apply(self, means: dict[str, float], norm: float, tokens: int) -> None:
+        """Move the weights, unless the step is not finite: that is logged as such and never averaged away."""
+        state = self.state
+        loss = sum(self.learner.weights[k] * v for k, v in means.items())
+        rate = self.factor(state.step)
+        state.step += 1
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            state.bad_steps += 1
+            what = "loss" if not math.isfinite(loss) else "gradient"
+            self._log({"step": state.step, "nonfinite": what})
+            if state.bad_steps >= self.plan.max_bad_steps:
+                raise Diverged(
+                    f"the {what} was not finite at step {state.step}, {state.bad_steps} steps in a row; "
+                    "a lower optimizer.rate is the usual cure"
+                )
+            self._end_if_done()
+            return
+        for group, peak in zip(self.optimizer.param_groups, self.peak, strict=True):
+            group["lr"] = peak * rate
+        self.optimizer.step()
+        state.bad_steps = 0
+        state.tokens += tokens
+        if state.average is not None and loss > SPIKE * max(state.average, 0.01) and self.machine.main:
+            self.run.warn(f"step {state.step}: the loss rose to {loss:.3g}, {SPIKE:g} times its average")
+        state.average = loss if state.average is None else 0.95 * state.average + 0.05 * loss
+        if state.step % self.plan.log_every == 0 or state.step == 1:
+            losses = {k: round(v, 6) for k, v in means.items()}
+            row = {"step": state.step, "loss": round(loss, 6), "losses": losses}
+            self._log({**row, "rate": self.peak[0] * rate, "grad_norm": round(norm, 6)})
+        self.progress.update(state.step, loss=loss, tokens=tokens)
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self.state.step >= self.steps:
+            self.state.stopped = "steps"
+
+    def _evaluation_due(self) -> bool:
+        step = self.state.step
+        due = step % self.eval_every == 0 or step >= self.steps
+        return due and step > 0 and self.state.evaluated != step
+
+    def _evaluate(self) -> None:
+        """Held-out figures; the best step's weights are kept apart."""
+        state, learner = self.state, self.learner
+        learner.train(False)
+        self.progress.note(f"evaluating at step {state.step}")
+        metrics = self.evaluate()
+        figure = metrics.get(learner.metric)
+        sign = 1.0 if learner.higher_is_better else -1.0
+        better = figure is not None and (state.best is None or sign * figure > sign * state.best)
+        if better or state.best_step == 0:
+            state.best, state.best_step, state.worse = figure, state.step, 0
+            if self.machine.main:
+                self.keep_best()
+        else:
+            state.worse += 1
+            if self.plan.patience and state.worse >= self.plan.patience:
+                state.stopped = state.stopped or "early stop"
+        self._log({"step": state.step, "split": "dev", "metrics": metrics})
+        state.evaluated = state.step
+        self.progress.note(
+            f"step {state.step}: "
+            + ", ".join(f"{k} {v:.4g}" if v is not None else f"{k} undefined" for k, v in metrics.items())
+        )
+
+    @property
+    def best(self) -> Path:
+        return self.run.checkpoints / "best"
+
+    def keep_best(self) -> None:
+        from safetensors.torch import save_file
+
+        with files.new_folder(self.best, {"step": self.state.step}) as partial:
+            weights = checkpoints.trainable(self.learner)
+            save_file({k: v.cpu().contiguous() for k, v in weights.items()}, partial / "model.safetensors")
+
+    def load_best(self) -> None:
+        """The learner with the weights of its best step."""
+        from safetensors.torch import load_file
+
+        self.machine.wait()
+        weights = load_file(self.best / "model.safetensors")
+        checkpoints.load_weights(self.learner, weights, self.best)
+
+    def _resume(self) -> None:
+        found, passed = checkpoints.latest(self.run.checkpoints)
+        self.machine.wait()
+        if self.machine.main:
+            for sentence in passed:
+                self.run.warn(sentence)
+                self.progress.note(sentence)
+        if found:
+            self.state = checkpoints.restore(found, self.learner, self.optimizer)
+            self.saved_step = self.state.step
+            self.progress.note(f"goes on from step {self.state.step}")
+        if self.machine.main:
+            self.run.rewind(self.state.step, evaluated=self.state.evaluated == self.state.step)
+
+    def _save_due(self) -> bool:
+        if not self.machine.main or self.state.step in (0, self.saved_step):
+            return False
+        if self.plan.checkpoint_every:
+            return self.state.step % self.plan.checkpoint_every == 0
+        return time.monotonic() - self.saved_at >= self.plan.checkpoint_seconds
+
+    def _save(self) -> None:
+        self.run.sync()
+        weights = checkpoints.trainable(self.learner)
+        checkpoints.save(self.run.checkpoints, self.state, weights, self.optimizer, self.plan.keep)
+        self.saved_at, self.saved_step = time.monotonic(), self.state.step
+
+    def _batches(self, epoch: int) -> list[np.ndarray]:
+        if self.order[0] != epoch:
+            order = batches.epoch_order(
+                self.learner.lengths,
+                batch=self.plan.batch,
+                seed=self.seed,
+                epoch=epoch,
+                buckets=self.plan.buckets,
+            )
+            self.order = (epoch, order)
+        return self.order[1]
+
+    def _totals(self, parts: list[dict[str, Any]]) -> dict[str, float]:
+        """Add up named numbers over micro-batches and processes."""
+        keys = sorted(self.learner.weights)
+        sums = torch.tensor([[float(part[k]) for k in keys] for part in parts], dtype=torch.float64)
+        total = self.machine.total(sums.reshape(-1, len(keys)).sum(0))
+        return dict(zip(keys, total.tolist(), strict=True))
+
+    def _log(self, row: dict[str, Any]) -> None:
+        if self.machine.main:
+            self.run.log(row)
