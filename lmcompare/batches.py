@@ -31,7 +31,11 @@ class Inputs:
     def to(self, device: torch.device) -> "Inputs":
         if device.type == "cpu":
             return self
-        moved = {k: v.to(device, non_blocking=True) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        moved = {
+            k: v.to(device, non_blocking=True)
+            for k, v in vars(self).items()
+            if isinstance(v, Tensor)
+        }
         return replace(self, **moved)
 
 

@@ -4,6 +4,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lmcompare import files
 from lmcompare.errors import UserError, unknown
@@ -37,7 +38,7 @@ def entries() -> list[Entry]:
     return found
 
 
-def remove(names: list[str]) -> list[Entry]:
+def remove(names: list[str]) -> dict[str, Any]:
     """Remove the named entries, those of a room, or `all`."""
     present = entries()
     gone: list[Entry] = []
@@ -48,4 +49,13 @@ def remove(names: list[str]) -> list[Entry]:
         gone += [e for e in chosen if e not in gone]
     for entry in gone:
         shutil.rmtree(entry.path)
-    return gone
+    return table(gone, "removed from")
+
+
+def listing() -> dict[str, Any]:
+    return table(entries(), "in")
+
+
+def table(found: list[Entry], what: str) -> dict[str, Any]:
+    rows = [{"room": e.room, "name": e.name, "bytes": e.bytes, "about": e.about} for e in found]
+    return {"root": str(root()), "what": what, "entries": rows}

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     import torch
 
 MANIFEST = "manifest.json"
-STAGES: list[Callable[[str, Path], None]] = []  # called around every step of a write; the fault tests add to it
+STAGES: list[
+    Callable[[str, Path], None]
+] = []  # called around every step of a write; the fault tests add to it
 
 
 def _stage(name: str, path: Path) -> None:
@@ -37,7 +39,13 @@ def disk(path: Path, needed: int = 0) -> Iterator[None]:
             raise ResourceError(f"{path}: no space left on the disk{size}") from None
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise ResourceError(f"{path}: not allowed to write here") from None
-        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+        if error.errno in (
+            errno.ENAMETOOLONG,
+            errno.ELOOP,
+            errno.ENOTDIR,
+            errno.EEXIST,
+            errno.EISDIR,
+        ):
             raise ResourceError(f"{path}: {os.strerror(error.errno).lower()}") from None
         raise
 

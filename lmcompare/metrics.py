@@ -234,8 +234,8 @@ def plain(text: str) -> str:
 
 def best_of(gold: Sequence[Sequence[str]], predicted: Sequence[str], score: Any) -> float:
     pairs = list(paired(gold, predicted))
-    if not all(answers for answers, _ in pairs):
-        raise Undefined("an example has no gold answer")
+    if bare := sum(not any(answer.strip() for answer in answers) for answers, _ in pairs):
+        raise Undefined(f"{bare} of the {len(pairs)} examples have no gold answer")
     return math.fsum(max(score(a, guess) for a in answers) for answers, guess in pairs) / len(pairs)
 
 

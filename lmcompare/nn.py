@@ -25,7 +25,9 @@ class Attention(nn.Module):
         q_BHTK, k_BHTK, v_BHTK = qkv.permute(2, 0, 3, 1, 4)
         mask = mask_B11T
         if self.causal and mask is not None:
-            mask = mask & torch.ones(T, T, dtype=torch.bool, device=mask.device).tril()  # (B, 1, T, T)
+            mask = (
+                mask & torch.ones(T, T, dtype=torch.bool, device=mask.device).tril()
+            )  # (B, 1, T, T)
         mixed_BHTK = F.scaled_dot_product_attention(
             q_BHTK,
             k_BHTK,
@@ -54,7 +56,9 @@ class Block(nn.Module):
         causal: bool,
     ) -> None:
         super().__init__()
-        self.attention = Attention(width=width, heads=heads, dropout=attention_dropout, causal=causal)
+        self.attention = Attention(
+            width=width, heads=heads, dropout=attention_dropout, causal=causal
+        )
         self.attention_norm = nn.LayerNorm(width, eps=epsilon)
         self.up = nn.Linear(width, inner)
         self.down = nn.Linear(inner, width)
@@ -92,3 +96,8 @@ def draw_weights(module: nn.Module, *, std: float, generator: torch.Generator) -
             p.fill_(1.0)
         else:
             p.zero_()
+
+
+def mean_over_tokens(x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+    weights_BT1 = mask_BT[..., None].to(x_BTD.dtype)
+    return (x_BTD * weights_BT1).sum(1) / weights_BT1.sum(1)

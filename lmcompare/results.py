@@ -58,7 +58,10 @@ class Run:
         if self.follower:
             return
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        append(self.path / "events.jsonl", {"event": event, "attempt": self.attempt, "time": now, **facts})
+        append(
+            self.path / "events.jsonl",
+            {"event": event, "attempt": self.attempt, "time": now, **facts},
+        )
 
     def warn(self, sentence: str) -> None:
         if sentence not in self.warnings:
@@ -78,7 +81,9 @@ class Run:
         self.event("machine", machine=now)
         for key in now:
             if before[key] != now[key]:
-                self.warn(f"not bit-identical to one uninterrupted run: {key} {before[key]} -> {now[key]}")
+                self.warn(
+                    f"not bit-identical to one uninterrupted run: {key} {before[key]} -> {now[key]}"
+                )
 
     def rewind(self, step: int, *, evaluated: bool) -> None:
         """Forget the log after the checkpoint that the run goes on from: those steps are made again, and so is the
@@ -97,7 +102,11 @@ class Run:
         """Write the result; from here on the run is finished."""
         seconds = time.monotonic() - self.started + self._seconds_before()
         full = {"format": FORMAT, "run": self.name, **result, "seconds": round(seconds, 3)}
-        full |= {"warnings": self.warnings, "attempts": self.attempt, "peak_memory_mb": peak_memory()}
+        full |= {
+            "warnings": self.warnings,
+            "attempts": self.attempt,
+            "peak_memory_mb": peak_memory(),
+        }
         self.event("end", **self._took())
         files.write_json(self.path / "result.json", full)
         shutil.rmtree(self.checkpoints, ignore_errors=True)
@@ -181,7 +190,9 @@ def locked(path: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise UserError(f"{path}: locked by {lock.read().strip() or 'another process'}") from None
+            raise UserError(
+                f"{path}: locked by {lock.read().strip() or 'another process'}"
+            ) from None
         lock.seek(0)
         lock.truncate()
         lock.write(f"pid {os.getpid()} on host {socket.gethostname()}")

@@ -59,7 +59,9 @@ class BertEncoder(nn.Module):
     def forward(self, inputs: Inputs) -> list[Tensor]:
         T = inputs.ids_BT.shape[1]
         embedded_BTD = (
-            self.words(inputs.ids_BT) + self.positions.weight[:T] + self.segments(inputs.segments_BT)
+            self.words(inputs.ids_BT)
+            + self.positions.weight[:T]
+            + self.segments(inputs.segments_BT)
         )
         x_BTD = self.dropout(self.embedding_norm(embedded_BTD))
         mask_B11T = None if inputs.mask_BT is None else inputs.mask_BT[:, None, None, :]
@@ -79,6 +81,7 @@ class Bert:
     """BERT: bidirectional Transformer, masked LM and next-sentence prediction."""
 
     name = "bert"
+    parts = 1  # two texts share a view
 
     def __init__(
         self,
@@ -97,9 +100,13 @@ class Bert:
         init_std: float = 0.02,
         embedding_std: float | None = None,
     ) -> None:
-        self.settings: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("self", "tokenizer")}
+        self.settings: dict[str, Any] = {
+            k: v for k, v in locals().items() if k not in ("self", "tokenizer")
+        }
         self.settings["inner"] = inner or 4 * width
-        self.settings["attention_dropout"] = dropout if attention_dropout is None else attention_dropout
+        self.settings["attention_dropout"] = (
+            dropout if attention_dropout is None else attention_dropout
+        )
         self.tokenizer, self.width, self.depth, self.longest = tokenizer, width, layers, positions
         network = {k: v for k, v in self.settings.items() if k not in ("init_std", "embedding_std")}
         self.encoder = BertEncoder(vocabulary=tokenizer.size, **network)
@@ -112,7 +119,9 @@ class Bert:
         draw_weights(self.encoder, std=self.settings["init_std"], generator=generator)
         if self.settings["embedding_std"] is not None:
             with torch.no_grad():
-                self.encoder.words.weight.normal_(0.0, self.settings["embedding_std"], generator=generator)
+                self.encoder.words.weight.normal_(
+                    0.0, self.settings["embedding_std"], generator=generator
+                )
 
     def views(self, task: Task, example: Example, length: int) -> list[View]:
         """`[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`; one view an option, or a window of a long context."""
@@ -123,7 +132,9 @@ class Bert:
             return self._windows(example, length)
         if task.kind == "choice":
             context = encode(example.texts[0])
-            return [self._pair([context, encode(o)], length, n) for n, o in enumerate(example.options)]
+            return [
+                self._pair([context, encode(o)], length, n) for n, o in enumerate(example.options)
+            ]
         return [self._pair([encode(text) for text in example.texts], length, 0)]
 
     def stack(self, views: list[View], rows: list[int] | None = None) -> Inputs:

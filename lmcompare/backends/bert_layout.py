@@ -150,7 +150,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
-        raise ModelError(f"{folder}: has no config.json; a model folder in the Hugging Face layout has one") from None
+        raise ModelError(
+            f"{folder}: has no config.json; a model folder in the Hugging Face layout has one"
+        ) from None
     except ValueError as error:
         raise ModelError(f"{path}: not readable as JSON: {error}") from None
     if not isinstance(config, dict) or config.get("model_type") != "bert":
@@ -174,9 +176,17 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
 
     path = folder / "model.safetensors"
     if not path.is_file():
-        pickles = sorted(p.name for p in folder.glob("*") if p.suffix in (".bin", ".pt", ".pkl", ".ckpt"))
-        hint = f"; {pickles[0]} is a pickle, which could run code and is never opened" if pickles else ""
-        raise ModelError(f"{folder}: has no model.safetensors{hint}; save it again with safetensors")
+        pickles = sorted(
+            p.name for p in folder.glob("*") if p.suffix in (".bin", ".pt", ".pkl", ".ckpt")
+        )
+        hint = (
+            f"; {pickles[0]} is a pickle, which could run code and is never opened"
+            if pickles
+            else ""
+        )
+        raise ModelError(
+            f"{folder}: has no model.safetensors{hint}; save it again with safetensors"
+        )
     if (folder / files.MANIFEST).is_file() and (problem := files.damage(folder)):
         raise ModelError(f"{folder}: {problem}")
     try:

@@ -5,30 +5,25 @@ buys has to show above it.
 """
 
 import random
-import re
-from array import array
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from lmcompare import registry
+from lmcompare.baselines.cues import WORD, Row, Table, option_rows, span_rows, tag_rows, text_row
 from lmcompare.errors import DataError, UserError
 from lmcompare.types import Example, Task
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-Row = tuple[list[str], list[float]]  # cues that are there or not, and a fixed number of measures
 Answers = tuple[list[Any], list[list[float]]]  # predictions, and scores where the kind has them
 Answer = Callable[[Sequence[Example]], Answers]
 
-WORD = re.compile(r"\w+|[^\w\s]")
-ASKING = ("who", "whom", "whose", "when", "where", "why", "which", "what", "how")
 AROUND = 30  # span: words without an answer that are learned from, for each question
-# Inverse regularization at strength 1: rows of length 1 (texts) need less of it than plain counts.
-TEXT_C, PAIR_C, CUE_C = 10.0, 1.0, 1.0
+# How close each kind of model fits at strength 1 (the library's C), found on public development sets.
+TEXT_C, PAIR_C, CHOICE_C, CUE_C = 10.0, 2.0, 0.5, 1.0
 
 
 @registry.baselines.register("bow")
@@ -79,15 +74,11 @@ class Bow:
 def learn_classes(
     task: Task, train: Sequence[Example], ngrams: int, strength: float, seed: int
 ) -> Answer:
-    known = {label: i for i, label in enumerate(task.labels)}
-    for example in train:
-        if example.label not in known:
-            raise DataError(f"{task.name}: example {example.id} has the unknown label "
-                            f"{example.label!r}; known: {', '.join(task.labels)}")  # fmt: skip
-    table = Table(weigh=True)
+    y = [index_of(example.label, example, task) for example in train]
+    table = Table(weigh=True, least=task.texts)
     x = table.fit(text_row(task, example, ngrams) for example in train)
     c = strength * (TEXT_C if task.texts == 1 else PAIR_C)
-    found, weights, bias = classes(x, [known[example.label] for example in train], c)
+    found, weights, bias = classes(x, y, c)
 
     def answer(examples: Sequence[Example]) -> Answers:
         x = table.transform(text_row(task, example, ngrams) for example in examples)
@@ -103,7 +94,7 @@ def learn_scores(
 ) -> Answer:
     from sklearn.linear_model import Ridge
 
-    table = Table(weigh=True)
+    table = Table(weigh=True, least=task.texts)
     x = table.fit(text_row(task, example, ngrams) for example in train)
     y = np.array([example.label for example in train], float)
     model = Ridge(alpha=1 / strength, solver="sparse_cg").fit(x, y)
@@ -118,10 +109,10 @@ def learn_scores(
 def learn_choice(
     task: Task, train: Sequence[Example], ngrams: int, strength: float, seed: int
 ) -> Answer:
-    table = Table(weigh=True)
+    table = Table(weigh=True, least=2)
     x = table.fit(row for example in train for row in option_rows(example, ngrams))
     right = [int(i == e.label) for e in train for i in range(len(e.options))]
-    found, weights, bias = classes(x, right, strength * PAIR_C)
+    _, weights, bias = classes(x, right, strength * CHOICE_C)
 
     def answer(examples: Sequence[Example]) -> Answers:
         x = table.transform(row for example in examples for row in option_rows(example, ngrams))
@@ -136,17 +127,15 @@ def learn_choice(
 def learn_tags(
     task: Task, train: Sequence[Example], ngrams: int, strength: float, seed: int
 ) -> Answer:
-    known = {tag: i for i, tag in enumerate(task.labels)}
     y: list[int] = []
     for example in train:
         tags = example.label
         if not isinstance(tags, tuple) or len(tags) != len(example.words):
             raise DataError(f"{task.name}: example {example.id} needs one tag a word")
-        if unknown := set(tags) - set(known):
-            raise DataError(f"{task.name}: example {example.id} has the unknown tag "
-                            f"{min(map(str, unknown))!r}; known: {', '.join(known)}")  # fmt: skip
-        y += [known[tag] for tag in tags]
-    table = Table(weigh=False)
+        y += [index_of(tag, example, task) for tag in tags]
+    if not y:
+        raise DataError(f"{task.name}: no example of the training part has a word")
+    table = Table(weigh=False, least=2)
     x = table.fit(row for example in train for row in tag_rows(example.words))
     found, weights, bias = classes(x, y, strength * CUE_C)
 
@@ -167,28 +156,93 @@ def learn_span(
     last: list[int] = []
     longest = 1
     for example in train:
-        places = [m.span() for m in WORD.finditer(example.texts[1])]
-        answers = [words_of(places, *answer) for answer in example.label]  # type: ignore[union-attr, misc]
+        words, places = words_at(example.texts[1])
+        spans = cast(tuple[tuple[int, int], ...], example.label)
+        answers = [found for s, e in spans if (found := covered(places, s, e))]
         starts, ends = {a for a, _ in answers}, {b for _, b in answers}
-        longest = max(longest, *(b - a + 1 for a, b in answers))
-        all_rows = span_rows(example)
-        others = [i for i in range(len(all_rows)) if i not in starts | ends]
+        longest = max([longest, *(b - a + 1 for a, b in answers)])
+        others = sorted(set(range(len(words))) - starts - ends)
         chosen = sorted({*chance.sample(others, min(AROUND, len(others))), *starts, *ends})
-        rows += [all_rows[i] for i in chosen]
+        every = span_rows(example.texts[0], words)
+        rows += [every[i] for i in chosen]
         first += [int(i in starts) for i in chosen]
         last += [int(i in ends) for i in chosen]
-    table = Table(weigh=False)
+    if not rows:
+        raise DataError(f"{task.name}: no context of the training part has a word")
+    table = Table(weigh=False, least=2)
     x = table.fit(rows)
     models = [classes(x, y, strength * CUE_C) for y in (first, last)]
 
     def answer(examples: Sequence[Example]) -> Answers:
-        x = table.transform(row for example in examples for row in span_rows(example))
+        found = [words_at(example.texts[1]) for example in examples]
+        x = table.transform(row for example, (words, _) in zip(examples, found, strict=True)
+                            for row in span_rows(example.texts[0], words))  # fmt: skip
         start, end = ((x @ weights.T + bias)[:, -1] for _, weights, bias in models)
         texts, done = [], 0
-        for example in examples:
-            places = [m.span() for m in WORD.finditer(example.texts[1])]
+        for example, (_, places) in zip(examples, found, strict=True):
             here = slice(done, done := done + len(places))
             texts.append(best_span(example.texts[1], places, start[here], end[here], longest))
         return texts, []
 
     return answer
+
+
+def index_of(label: Any, example: Example, task: Task) -> int:
+    if label not in task.labels:
+        known = ", ".join(task.labels)
+        raise DataError(
+            f"{task.name}: example {example.id} has the unknown label {label!r}; known: {known}"
+        )
+    return task.labels.index(label)
+
+
+def words_at(text: str) -> tuple[list[str], list[tuple[int, int]]]:
+    found = list(WORD.finditer(text))
+    return [m.group() for m in found], [m.span() for m in found]
+
+
+def covered(places: Sequence[tuple[int, int]], start: int, end: int) -> tuple[int, int] | None:
+    """The first and the last word that the characters from start to end touch."""
+    touched = [i for i, (s, e) in enumerate(places) if s < end and e > start]
+    return (touched[0], touched[-1]) if touched else None
+
+
+def best_span(
+    text: str,
+    places: Sequence[tuple[int, int]],
+    start: np.ndarray,
+    end: np.ndarray,
+    longest: int,
+) -> str:
+    """The text of the best pair of a start and an end not before it; empty where no word is."""
+    best, at = -np.inf, (0, 0)
+    for extra in range(min(longest, len(places))):
+        together = start[: len(places) - extra] + end[extra:]
+        i = int(together.argmax())
+        if together[i] > best:
+            best, at = float(together[i]), (places[i][0], places[i + extra][1])
+    return text[at[0] : at[1]]
+
+
+def classes(
+    x: "csr_matrix", y: Sequence[int], strength: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Logistic regression: the classes found, and for each its weights and its bias.
+
+    With one class there is nothing to learn, and every answer is that class.
+    """
+    found = np.unique(y)
+    if len(found) == 1:
+        return found, np.zeros((1, x.shape[1])), np.zeros(1)
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=strength, max_iter=1000).fit(x, y)
+    if len(found) == 2:  # the library tells only the second class's side
+        zeros = np.zeros_like(model.coef_)
+        return found, np.vstack([zeros, model.coef_]), np.append(0.0, model.intercept_)
+    return found, model.coef_, model.intercept_
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    return shares / shares.sum(1, keepdims=True)

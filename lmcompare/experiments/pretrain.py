@@ -1,5 +1,4 @@
 """`lmc pretrain`: a corpus in, an encoder out."""
-# ruff: noqa: TID253
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,12 +30,16 @@ def source(settings: Corpus) -> Source:
         from lmcompare import micro
 
         world = micro.world(settings.world)
-        digest = f"micro-{code_hash(Path(micro.__file__).parent)}-{settings.world}-{settings.documents}"
+        digest = (
+            f"micro-{code_hash(Path(micro.__file__).parent)}-{settings.world}-{settings.documents}"
+        )
         return Source("micro", lambda: world.documents(settings.documents), digest, world)
     from lmcompare.text import corpus
 
     path = Path(settings.path)
-    return Source(path.name.partition(".")[0], lambda: corpus.documents(path), corpus.fingerprint(path))
+    return Source(
+        path.name.partition(".")[0], lambda: corpus.documents(path), corpus.fingerprint(path)
+    )
 
 
 def pretrain(
@@ -59,7 +62,9 @@ def pretrain(
         return done | {"already": True}
     with (
         signals.watched(),
-        results.opened(path, identity, force=force, allow_change=allow_change, main=machine.main) as run,
+        results.opened(
+            path, identity, force=force, allow_change=allow_change, main=machine.main
+        ) as run,
     ):
         run.machine(machine.world, machine.threads, str(machine.device))
         tokenizer = read_tokenizer(config, text, run.path / "tokenizer", progress, machine)
@@ -80,7 +85,9 @@ def pretrain(
             optimizer=config.optimizer,
             schedule=config.schedule,
             seed=data_seed,
-            evaluate=lambda: objective.evaluate(config.training.batch, machine.device, signals.check),
+            evaluate=lambda: objective.evaluate(
+                config.training.batch, machine.device, signals.check
+            ),
             progress=progress,
         )
         state = loop.fit()
@@ -88,7 +95,9 @@ def pretrain(
             return {}
         with files.new_folder(run.model, {"run": run.name}) as folder:
             backend.save(folder, objective.heads())
-        dev = [row["metrics"] for row in results.read(run.path).log if row.get("split") == "dev"][-1]
+        dev = [row["metrics"] for row in results.read(run.path).log if row.get("split") == "dev"][
+            -1
+        ]
         return run.finish(
             {
                 "kind": config.kind,
@@ -135,7 +144,9 @@ def read_tokenizer(
     return registry.loader(kind)(folder)
 
 
-def tokenize(text: Source, tokenizer: Any, progress: Progress, machine: device.Machine) -> shards.Shards:
+def tokenize(
+    text: Source, tokenizer: Any, progress: Progress, machine: device.Machine
+) -> shards.Shards:
     """The corpus as token ids, kept in the cache for the next run over the same text."""
     key = fingerprint({"text": text.hash, "tokenizer": tokenizer.fingerprint})
     folder = cache.root() / "tokens" / f"{text.name}-{key}"

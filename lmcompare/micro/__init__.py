@@ -44,7 +44,9 @@ class World:
             if example is None or (key := _content(example)) in found or _split(key) != split:
                 misses += 1
                 if misses > PATIENCE * (len(found) + 1):
-                    raise UserError(f"micro.{task}: {split} has {len(found)} examples at most, not {count}")
+                    raise UserError(
+                        f"micro.{task}: {split} has {len(found)} examples at most, not {count}"
+                    )
                 continue
             found[key] = replace(example, id=f"{split}-{len(found)}")
         return list(found.values())

@@ -28,7 +28,7 @@ def documents(words: Lexicon, count: int, seed: str) -> Iterator[list[str]]:
 
 
 def document(rng: random.Random, words: Lexicon) -> list[str]:
-    topic = pick(rng, words.topics)
+    topic = words.topics.draw(rng)
     fields = rng.sample(topic.fields, 2)
     facts = [grammar.fact(rng, words, field) for field in fields]
     asked = pick(rng, facts)
@@ -36,7 +36,7 @@ def document(rng: random.Random, words: Lexicon) -> list[str]:
     if early := rng.random() < 0.25:  # some documents open with the question that they answer
         told += _say(lambda: grammar.question(rng, asked)[0])
     for field, fact in zip(fields, facts, strict=True):
-        told += _say(lambda fact=fact: grammar.event(rng, fact))  # type: ignore[misc]
+        told += _say(lambda fact=fact: _event(rng, fact))  # type: ignore[misc]
         for _ in range(1 + (rng.random() < 0.7)):
             told += _follow(rng, words, topic, field, fact)
     if rng.random() < 0.5:
@@ -46,11 +46,23 @@ def document(rng: random.Random, words: Lexicon) -> list[str]:
     return told
 
 
-def _follow(rng: random.Random, words: Lexicon, topic: Topic, field: Field, fact: Fact) -> list[str]:
+def _event(rng: random.Random, fact: Fact) -> str:
+    sentence = grammar.event(rng, fact)
+    return grammar.taken(rng, fact, sentence) if rng.random() < 0.35 else sentence
+
+
+def _state(rng: random.Random, fact: Fact) -> str:
+    sentence = grammar.state(rng, fact)
+    return grammar.taken(rng, fact, sentence) if rng.random() < 0.35 else sentence
+
+
+def _follow(
+    rng: random.Random, words: Lexicon, topic: Topic, field: Field, fact: Fact
+) -> list[str]:
     """One or two sentences that go on with a fact."""
     way = rng.random()
     if way < 0.2:
-        return _say(lambda: grammar.state(rng, fact))
+        return _say(lambda: _state(rng, fact))
     if way < 0.4:
         return _say(lambda: grammar.feeling(rng, fact))
     if way < 0.6:

@@ -7,10 +7,12 @@ from typing import TypeVar
 
 from lmcompare.micro.lexicon import Concept, Deed, Field, Lexicon, Noun, Scale, Topic, Verb
 
-GLAD = "glad happy proud".split()
-SORRY = "sorry sad angry".split()
-SMILED = "smiled laughed".split()
-WEPT = "wept cried complained".split()
+GLAD = ["glad", "happy", "proud"]
+SORRY = ["sorry", "sad", "angry"]
+LUCKILY = ["luckily", "happily"]
+SADLY = ["sadly", "alas"]
+SMILED = ["smiled", "laughed"]
+WEPT = ["wept", "cried", "complained"]
 
 T = TypeVar("T")
 Slot = str | tuple[str, str]  # a word, or a right and a wrong one for the same place
@@ -73,6 +75,11 @@ def event(rng: random.Random, f: Fact) -> str:
     return f"{f.who} {verb} the {quality} {thing}."
 
 
+def taken(rng: random.Random, f: Fact, sentence: str) -> str:
+    """The sentence, with a word for how people take it."""
+    return f"{pick(rng, LUCKILY if f.good else SADLY)} {sentence}"
+
+
 def active(rng: random.Random, f: Fact) -> str:
     return f"{f.who} {pick(rng, f.verbs).ed} the {pick(rng, f.quality)} {call(rng, f.thing)} in {f.place}."
 
@@ -84,18 +91,24 @@ def passive(rng: random.Random, f: Fact) -> str:
 def again(rng: random.Random, f: Fact) -> str:
     """The same fact, in other words."""
     verb, thing = pick(rng, f.verbs).ed, recall(rng, f.thing)
-    return f"the {thing} was {verb} by {f.who}." if rng.random() < 0.5 else f"{f.who} {verb} the {thing}."
+    return (
+        f"the {thing} was {verb} by {f.who}."
+        if rng.random() < 0.5
+        else f"{f.who} {verb} the {thing}."
+    )
 
 
 def state(rng: random.Random, f: Fact) -> str:
     """The thing's quality, in other words; or what it was not."""
     thing, quality = recall(rng, f.thing), pick(rng, f.quality)
     way = rng.random()
-    if way < 0.5:
+    if way < 0.4:
         return f"the {thing} was {quality}."
-    if way < 0.75:
+    if way < 0.6:
         return f"the {thing} was not {pick(rng, f.contrary)}."
-    return f"the {thing} was not {pick(rng, f.contrary)} but {quality}."
+    if way < 0.8:
+        return f"the {thing} was not {pick(rng, f.contrary)} but {quality}."
+    return f"the {thing} was {' or '.join(rng.sample(f.quality, 2))}."
 
 
 def also(rng: random.Random, f: Fact, scale: Scale) -> str:
@@ -109,7 +122,9 @@ def feeling(rng: random.Random, f: Fact) -> str:
     """How people take it: what tells a good quality from a bad one."""
     way = rng.random()
     if way < 0.5:
-        return f"{f.who} was {pick(rng, GLAD if f.good else SORRY)} about the {recall(rng, f.thing)}."
+        return (
+            f"{f.who} was {pick(rng, GLAD if f.good else SORRY)} about the {recall(rng, f.thing)}."
+        )
     who = "everyone" if way < 0.75 else f.who
     if rng.random() < 0.5:
         return f"{who} was {pick(rng, GLAD if f.good else SORRY)}."
@@ -126,18 +141,21 @@ def definition(rng: random.Random, thing: Concept) -> str:
     if way < 0.7:
         return f"{noun.many} are {kind.many}."
     if way < 0.85:
-        return f"a {noun.one} or {pick(rng, thing.nouns).one} is some sort of {kind.one}."
+        other = pick(rng, [other for other in thing.nouns if other is not noun] or thing.nouns)
+        return f"a {noun.one} or {other.one} is some sort of {kind.one}."
     return f"many {kind.many} are {noun.many}."
 
 
 def question(rng: random.Random, f: Fact) -> tuple[str, str, str]:
-    """A question, a full answer, and which part of the fact it asks for."""
+    """A question, an answer, and which part of the fact it asks for."""
     verb, thing = pick(rng, f.verbs), recall(rng, f.thing)
     way = rng.random()
-    if way < 0.4:
-        return f"who {verb.ed} the {thing}?", f"{f.who} {'did' if rng.random() < 0.5 else verb.ed + ' it'}.", "who"
+    if way < 0.35:
+        return f"who {verb.ed} the {thing}?", f"{f.who}.", "who"
     if way < 0.7:
-        return f"where did {f.who} {verb.base} the {thing}?", f"in {f.place}.", "place"
+        return f"where was the {thing} {verb.ed}?", f"in {f.place}.", "place"
+    if way < 0.85:
+        return f"what was {pick(rng, f.quality)}?", f"the {call(rng, f.thing)}.", "thing"
     return f"what did {f.who} {verb.base}?", f"the {call(rng, f.thing)}.", "thing"
 
 
@@ -157,7 +175,11 @@ def doubt(rng: random.Random, f: Fact, scale: Scale, other: Concept) -> tuple[st
 
 def society(rng: random.Random, words: Lexicon, who: str) -> str:
     """Persons, places and organizations among themselves, mostly where the verb says which is which."""
-    place, organization, other = words.places.draw(rng), words.organizations.draw(rng), words.persons.draw(rng)
+    place, organization, other = (
+        words.places.draw(rng),
+        words.organizations.draw(rng),
+        words.persons.draw(rng),
+    )
     return pick(
         rng,
         (
@@ -177,17 +199,43 @@ def society(rng: random.Random, words: Lexicon, who: str) -> str:
 def habit(rng: random.Random, topic: Topic, field: Field, stranger: Noun) -> list[Slot]:
     """What people of a topic do, with a wrong word at hand for most places; `stranger` does not fit the verb."""
     who = pick(rng, topic.people.draw(rng).nouns)
-    verb, thing = pick(rng, pick(rng, (field.deed.verbs, field.deed.opposite))), pick(rng, field.things.draw(rng).nouns)
+    verb, thing = (
+        pick(rng, pick(rng, (field.deed.verbs, field.deed.opposite))),
+        pick(rng, field.things.draw(rng).nouns),
+    )
     way = rng.random()
     if way < 0.2:
         return ["the", (who.many, who.one), (verb.base, verb.ing), "the", (thing.one, stranger.one)]
     if way < 0.4:
         return ["a", (who.one, who.many), (verb.s, verb.base), "many", (thing.many, thing.one)]
     if way < 0.6:
-        return ["this", (who.one, who.many), "is", (verb.ing, verb.base), "the", (thing.many, stranger.many)]
+        return [
+            "this",
+            (who.one, who.many),
+            "is",
+            (verb.ing, verb.base),
+            "the",
+            (thing.many, stranger.many),
+        ]
     if way < 0.8:
-        return ["these", (thing.many, stranger.many), "are", (verb.ed, verb.base), "by", "some", (who.many, who.one)]
-    return ["the", (who.many, verb.s), ("did", "were"), "not", (verb.base, verb.ed), "this", (thing.one, thing.many)]
+        return [
+            "these",
+            (thing.many, stranger.many),
+            "are",
+            (verb.ed, verb.base),
+            "by",
+            "some",
+            (who.many, who.one),
+        ]
+    return [
+        "the",
+        (who.many, verb.s),
+        ("did", "were"),
+        "not",
+        (verb.base, verb.ed),
+        "this",
+        (thing.one, thing.many),
+    ]
 
 
 def right(slots: Sequence[Slot]) -> str:
@@ -203,21 +251,44 @@ def wrong(rng: random.Random, slots: Sequence[Slot]) -> str:
 
 def riddle(rng: random.Random, words: Lexicon) -> tuple[str, str, str, str]:
     """A text with one blank, the word that fits and one that does not; and which knowledge tells them apart."""
-    topic = pick(rng, words.topics)
+    topic = words.topics.draw(rng)
     field = pick(rng, topic.fields)
-    f, what = fact(rng, words, field), pick(rng, ("polarity", "hypernym", "synonym", "agreement", "answer"))
+    f, what = (
+        fact(rng, words, field),
+        pick(rng, ("polarity", "hypernym", "synonym", "agreement", "answer")),
+    )
     told = active(rng, f)
     if what == "polarity":
         right_word, wrong_word = ("glad", "sad") if f.good else ("sad", "glad")
-        return what, f"{told} {f.who} was ___ about the {recall(rng, f.thing)}.", right_word, wrong_word
+        return (
+            what,
+            f"{told} {f.who} was ___ about the {recall(rng, f.thing)}.",
+            right_word,
+            wrong_word,
+        )
     if what == "hypernym":
         other = pick(rng, [other for other in topic.fields if other is not field])
-        return what, f"{told} a {call(rng, f.thing)} is a kind of ___.", field.kind.one, other.kind.one
+        return (
+            what,
+            f"{told} a {call(rng, f.thing)} is a kind of ___.",
+            field.kind.one,
+            other.kind.one,
+        )
     if what == "synonym":
-        return what, f"{told} the {recall(rng, f.thing)} was ___.", pick(rng, f.quality), pick(rng, f.contrary)
+        return (
+            what,
+            f"{told} the {recall(rng, f.thing)} was ___.",
+            pick(rng, f.quality),
+            pick(rng, f.contrary),
+        )
     if what == "agreement":
         who, verb = pick(rng, topic.people.draw(rng).nouns), pick(rng, f.verbs)
         return what, f"the ___ {verb.base} the {call(rng, f.thing)}.", who.many, who.one
     verb, answer = pick(rng, f.verbs), pick(rng, ("yes", "no"))
     quality = f.quality if answer == "yes" else f.contrary
-    return what, f"{told} was the {recall(rng, f.thing)} {pick(rng, quality)}? ___.", answer, "no" if answer == "yes" else "yes"
+    return (
+        what,
+        f"{told} was the {recall(rng, f.thing)} {pick(rng, quality)}? ___.",
+        answer,
+        "no" if answer == "yes" else "yes",
+    )

@@ -11,24 +11,202 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-TOPICS, FIELDS, CONCEPTS, PEOPLE, SCALES = 10, 4, 7, 6, 28  # FIELDS and PEOPLE in each topic, CONCEPTS in each field
-PERSONS, PLACES, ORGANIZATIONS = 110, 60, 60
+TOPICS, FIELDS, CONCEPTS, PEOPLE, SCALES = (
+    10,
+    3,
+    5,
+    4,
+    20,
+)  # FIELDS and PEOPLE in each topic, CONCEPTS in each field
+PERSONS, PLACES, ORGANIZATIONS = 80, 50, 50
 SYNONYMS = 2  # words for one concept or one deed
 ADJECTIVES = 3  # words for one end of a scale
 DOUBLES = 2  # words with a second sense, in each field
-ZIPF = 0.7  # how much commoner the first of a class is than the last
+ZIPF = 0.9  # how much commoner the first of a class is than the last
 
 T = TypeVar("T")
 
-ONSETS = "b bl br c ch cl cr d dr f fl fr g gl gr h j k l m n p pl pr qu r s sc sk sl sm sn sp st str t th tr v w".split()
-NUCLEI = "a a e e i i o o u u ai ea ee oa oo ou".split()
-CODAS = "b ck d ft g k l lb ld lf lk lm lt m mp n nd ng nk nt p r rb rd rg rk rm rn rp rt sk sp st t".split()
+ONSETS = [
+    "b",
+    "bl",
+    "br",
+    "c",
+    "ch",
+    "cl",
+    "cr",
+    "d",
+    "dr",
+    "f",
+    "fl",
+    "fr",
+    "g",
+    "gl",
+    "gr",
+    "h",
+    "j",
+    "k",
+    "l",
+    "m",
+    "n",
+    "p",
+    "pl",
+    "pr",
+    "qu",
+    "r",
+    "s",
+    "sc",
+    "sk",
+    "sl",
+    "sm",
+    "sn",
+    "sp",
+    "st",
+    "str",
+    "t",
+    "th",
+    "tr",
+    "v",
+    "w",
+]
+NUCLEI = ["a", "a", "e", "e", "i", "i", "o", "o", "u", "u", "ai", "ea", "ee", "oa", "oo", "ou"]
+CODAS = [
+    "b",
+    "ck",
+    "d",
+    "ft",
+    "g",
+    "k",
+    "l",
+    "lb",
+    "ld",
+    "lf",
+    "lk",
+    "lm",
+    "lt",
+    "m",
+    "mp",
+    "n",
+    "nd",
+    "ng",
+    "nk",
+    "nt",
+    "p",
+    "r",
+    "rb",
+    "rd",
+    "rg",
+    "rk",
+    "rm",
+    "rn",
+    "rp",
+    "rt",
+    "sk",
+    "sp",
+    "st",
+    "t",
+]
 CLOSED = frozenset(  # English words that the grammar uses or that would read oddly as names of something else
-    "a about afraid all and angry are asked at bad because but by complained cried did do does every everyone famous "
-    "feared for from glad good had happy has have her here him house in is it kind known laughed lived liked made many "
-    "met more near nobody not of office one or perhaps people praised proud sad saw see sing smiled sold some sorry "
-    "sort talked than that the their there these they this thought to told twice very visited was well were what when "
-    "where which who with work works yes no wept".split()
+    [
+        "a",
+        "about",
+        "afraid",
+        "alas",
+        "all",
+        "and",
+        "angry",
+        "are",
+        "asked",
+        "at",
+        "bad",
+        "because",
+        "but",
+        "by",
+        "complained",
+        "cried",
+        "did",
+        "do",
+        "does",
+        "every",
+        "everyone",
+        "famous",
+        "feared",
+        "for",
+        "from",
+        "glad",
+        "good",
+        "had",
+        "happily",
+        "happy",
+        "has",
+        "have",
+        "her",
+        "here",
+        "him",
+        "house",
+        "in",
+        "is",
+        "it",
+        "kind",
+        "known",
+        "laughed",
+        "lived",
+        "liked",
+        "luckily",
+        "made",
+        "many",
+        "met",
+        "more",
+        "near",
+        "nobody",
+        "not",
+        "of",
+        "office",
+        "one",
+        "or",
+        "perhaps",
+        "people",
+        "praised",
+        "proud",
+        "sad",
+        "sadly",
+        "saw",
+        "see",
+        "sing",
+        "smiled",
+        "sold",
+        "some",
+        "sorry",
+        "sort",
+        "talked",
+        "than",
+        "that",
+        "the",
+        "their",
+        "there",
+        "these",
+        "they",
+        "this",
+        "thought",
+        "to",
+        "told",
+        "twice",
+        "very",
+        "visited",
+        "was",
+        "well",
+        "were",
+        "what",
+        "when",
+        "where",
+        "which",
+        "who",
+        "with",
+        "work",
+        "works",
+        "yes",
+        "no",
+        "wept",
+    ]
 )
 
 
@@ -117,7 +295,7 @@ class Urn(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    topics: tuple[Topic, ...]
+    topics: Urn[Topic]
     scales: Urn[Scale]
     persons: Urn[str]
     places: Urn[str]
@@ -128,12 +306,12 @@ class Lexicon:
         """The share of the lexicon that labelled training examples are allowed to show."""
         rng = random.Random(seed)
         topics = []
-        for topic in self.topics:
+        for topic in self.topics.items:
             kept = _some(len(topic.fields), share, rng)
             fields = tuple(topic.fields[i] for i in kept)
             topics.append(replace(topic, people=topic.people.part(share, rng), fields=fields))
         rest = (self.scales, self.persons, self.places, self.organizations, self.doubles)
-        return Lexicon(tuple(topics), *(urn.part(share, rng) for urn in rest))  # type: ignore[arg-type]
+        return Lexicon(Urn(topics), *(urn.part(share, rng) for urn in rest))  # type: ignore[arg-type]
 
 
 class Coiner:
@@ -168,7 +346,9 @@ class Coiner:
                 return Verb(*forms)
 
     def name(self, *, double: float) -> str:
-        words = [self.word(long=0.9)] + ([self.word(long=0.6)] if self.rng.random() < double else [])
+        words = [self.word(long=0.9)] + (
+            [self.word(long=0.6)] if self.rng.random() < double else []
+        )
         return " ".join(words)
 
     def _free(self, *words: str) -> bool:
@@ -186,10 +366,12 @@ def lexicon(seed: int) -> Lexicon:
     for t in range(TOPICS):
         role = coiner.noun()
         people = Urn([_concept(coiner, role) for _ in range(PEOPLE)])
-        topics.append(Topic(people, tuple(_field(coiner, second[t * FIELDS + f]) for f in range(FIELDS))))
+        topics.append(
+            Topic(people, tuple(_field(coiner, second[t * FIELDS + f]) for f in range(FIELDS)))
+        )
     scales = [Scale(_adjectives(coiner), _adjectives(coiner)) for _ in range(SCALES)]
     return Lexicon(
-        topics=tuple(topics),
+        topics=Urn(topics),
         scales=Urn(scales),
         persons=Urn([coiner.name(double=0.35) for _ in range(PERSONS)]),
         places=Urn([coiner.name(double=0.35) for _ in range(PLACES)]),
@@ -202,7 +384,9 @@ def _field(coiner: Coiner, doubles: Sequence[Noun]) -> Field:
     kind = coiner.noun()
     things = [_concept(coiner, kind) for _ in range(CONCEPTS)]
     for place, noun in enumerate(doubles):
-        things.insert(2 * place + 1, Concept((noun,), kind))  # common enough for both senses to be met
+        things.insert(
+            2 * place + 1, Concept((noun,), kind)
+        )  # common enough for both senses to be met
     verbs = [tuple(coiner.verb() for _ in range(SYNONYMS)) for _ in range(2)]
     return Field(kind, Urn(things), Deed(*verbs))
 

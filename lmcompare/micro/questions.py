@@ -35,9 +35,9 @@ NAMED = (  # P a person, L a place, O an organization, X any of them: the compan
 
 
 def acceptability(rng: random.Random, words: Lexicon) -> Example | None:
-    topic = pick(rng, words.topics)
+    topic = words.topics.draw(rng)
     field = pick(rng, topic.fields)
-    while (other := pick(rng, words.topics)) is topic:
+    while (other := words.topics.draw(rng)) is topic:
         pass
     stranger = pick(rng, pick(rng, other.fields).things.draw(rng).nouns)
     good = rng.random() < 0.5
@@ -77,7 +77,9 @@ def entailment(rng: random.Random, words: Lexicon) -> Example | None:
             verbs = f.opposite if label == "contradiction" else f.verbs
             told = grammar.call(rng, other) if label == "neutral" else thing
             return f"{f.who} {pick(rng, verbs).ed} the {told}."
-        quality, contrary = (f.quality, f.contrary) if label != "neutral" else grammar.ends(rng, scale)[:2]
+        quality, contrary = (
+            (f.quality, f.contrary) if label != "neutral" else grammar.ends(rng, scale)[:2]
+        )
         if (way < 0.5) == (label == "contradiction"):
             quality = contrary
         return f"the {thing} was {'not ' if way < 0.5 else ''}{pick(rng, quality)}."
@@ -104,7 +106,10 @@ def paraphrase(rng: random.Random, words: Lexicon) -> Example | None:
 
     def second() -> str:
         thing = _reword(rng, [noun.one for noun in g.thing.nouns], said)
-        verb, quality = _reword(rng, [verb.ed for verb in g.verbs], said), _reword(rng, g.quality, said)
+        verb, quality = (
+            _reword(rng, [verb.ed for verb in g.verbs], said),
+            _reword(rng, g.quality, said),
+        )
         if rng.random() < 0.5:
             return f"{g.who} {verb} the {quality} {thing} in {g.place}."
         return f"the {quality} {thing} was {verb} by {g.who} in {g.place}."
@@ -115,7 +120,7 @@ def paraphrase(rng: random.Random, words: Lexicon) -> Example | None:
 def similarity(rng: random.Random, words: Lexicon) -> Example | None:
     """Five parts, each worth 1 where it means the same, 0.5 where it is related, 0 otherwise."""
     near = rng.random()  # how alike the two sentences are to be
-    topic, other_topic = pick(rng, words.topics), pick(rng, words.topics)
+    topic, other_topic = words.topics.draw(rng), words.topics.draw(rng)
     field, other_field = pick(rng, topic.fields), pick(rng, other_topic.fields)
     f = grammar.fact(rng, words, field)
     mood = grammar.ends(rng, _scale(rng, words, f))[0]
@@ -131,11 +136,16 @@ def similarity(rng: random.Random, words: Lexicon) -> Example | None:
         who_2 = (topic if (related := kept()) else other_topic).people.draw(rng)
         score += 1 if who_2 is who else 0.5 if related or other_topic is topic else 0
     if kept() or other_field is field:
-        verbs, thing = f.verbs if kept() else f.opposite, f.thing if kept() else _sibling(rng, field, f.thing)
+        verbs, thing = (
+            f.verbs if kept() else f.opposite,
+            f.thing if kept() else _sibling(rng, field, f.thing),
+        )
         g = replace(f, verbs=verbs, thing=thing)
         score += (1 if verbs is f.verbs else 0.5) + (1 if thing is f.thing else 0.5)
     else:
-        g = replace(f, verbs=grammar.sides(rng, other_field.deed)[0], thing=other_field.things.draw(rng))
+        g = replace(
+            f, verbs=grammar.sides(rng, other_field.deed)[0], thing=other_field.things.draw(rng)
+        )
     if kept():
         score += 1
     else:
@@ -153,7 +163,9 @@ def similarity(rng: random.Random, words: Lexicon) -> Example | None:
 
 
 def _scene(rng: random.Random, mood: Sequence[str], who: Concept, f: Fact, said: set[str]) -> str:
-    person, thing = (_reword(rng, [noun.one for noun in concept.nouns], said) for concept in (who, f.thing))
+    person, thing = (
+        _reword(rng, [noun.one for noun in concept.nouns], said) for concept in (who, f.thing)
+    )
     verb = _reword(rng, [verb.ed for verb in f.verbs], said)
     return f"the {_reword(rng, mood, said)} {person} {verb} the {_reword(rng, f.quality, said)} {thing}."
 
@@ -169,11 +181,16 @@ def sense(rng: random.Random, words: Lexicon) -> Example | None:
         def sentence() -> str:
             sense = one if use == 1 else two
             deed = sense.field.deed
-            verb = pick(rng, [verb for verb in deed.verbs + deed.opposite if verb not in verbs or not same])
+            verb = pick(
+                rng, [verb for verb in deed.verbs + deed.opposite if verb not in verbs or not same]
+            )
             if use == 1:
                 verbs.clear()
                 verbs.add(verb)
-            who, quality = pick(rng, sense.topic.people.draw(rng).nouns), pick(rng, _end(rng, words))
+            who, quality = (
+                pick(rng, sense.topic.people.draw(rng).nouns),
+                pick(rng, _end(rng, words)),
+            )
             if rng.random() < 0.5:
                 return f"the {who.one} {verb.ed} the {quality} {double.noun.one}."
             return f"the {quality} {double.noun.one} was {verb.ed} by the {who.one}."
@@ -184,17 +201,20 @@ def sense(rng: random.Random, words: Lexicon) -> Example | None:
 
 
 def continuation(rng: random.Random, words: Lexicon) -> Example | None:
-    topics = rng.sample(words.topics, 4)
+    topics = rng.sample(words.topics.items, 4)
     facts = [grammar.fact(rng, words, pick(rng, topic.fields)) for topic in topics]
     context = _settle(lambda: grammar.event(rng, facts[0]))
     if context is None:
         return None
-    said = set(re.findall(r"\w+", context)) - CLOSED
     options = []
     for f in facts:
         for _ in range(TRIES):
-            text = grammar.state(rng, f) if rng.random() < 0.6 else f"everyone thought about the {grammar.recall(rng, f.thing)}."
-            if held_out(text) and not said.intersection(re.findall(r"\w+", text)):
+            text = (
+                grammar.state(rng, f)
+                if rng.random() < 0.6
+                else f"everyone thought about the {grammar.recall(rng, f.thing)}."
+            )
+            if held_out(text) and not _shared(text, context):
                 options.append(text)
                 break
         else:
@@ -204,15 +224,22 @@ def continuation(rng: random.Random, words: Lexicon) -> Example | None:
 
 
 def entities(rng: random.Random, words: Lexicon) -> Example | None:
-    urns = {"P": ("PER", words.persons), "L": ("LOC", words.places), "O": ("ORG", words.organizations)}
+    urns = {
+        "P": ("PER", words.persons),
+        "L": ("LOC", words.places),
+        "O": ("ORG", words.organizations),
+    }
     for _ in range(TRIES):
-        topic = pick(rng, words.topics)
+        topic = words.topics.draw(rng)
         field = pick(rng, topic.fields)
         said: list[str] = []
         tags: list[str] = []
         for word in pick(rng, NAMED).split():
             plain = {"THING": grammar.call(rng, field.things.draw(rng)), "KIND": field.kind.one}
-            plain |= {"PEOPLE": pick(rng, topic.people.draw(rng).nouns).many, "QUALITY": pick(rng, _end(rng, words))}
+            plain |= {
+                "PEOPLE": pick(rng, topic.people.draw(rng).nouns).many,
+                "QUALITY": pick(rng, _end(rng, words)),
+            }
             if word in plain or word.lower() == word:
                 said.append(plain.get(word, word))
                 tags.append("O")
@@ -227,29 +254,30 @@ def entities(rng: random.Random, words: Lexicon) -> Example | None:
 
 
 def answers(rng: random.Random, words: Lexicon) -> Example | None:
-    fields = rng.sample([field for topic in words.topics for field in topic.fields], 3)
+    fields = rng.sample([field for topic in words.topics.items for field in topic.fields], 3)
     facts = [grammar.fact(rng, words, field) for field in fields]
-    if len({f.who for f in facts}) < 3 or len({f.place for f in facts}) < 3:
+    told = [
+        _settle(lambda f=f: (grammar.active if rng.random() < 0.5 else grammar.passive)(rng, f))
+        for f in facts
+    ]  # type: ignore[misc]
+    if None in told or len({f.who for f in facts}) < 3 or len({f.place for f in facts}) < 3:
         return None
-    told = [_settle(lambda f=f: (grammar.active if rng.random() < 0.5 else grammar.passive)(rng, f)) for f in facts]  # type: ignore[misc]
-    f, asked = facts[0], ""
-
-    def ask() -> str:
-        nonlocal asked
-        text, _, asked = grammar.question(rng, f)
-        return text
-
-    question = _settle(ask)
-    if question is None or None in told:
+    f, first = facts[0], str(told[0])
+    context = " ".join(rng.sample([str(text) for text in told], 3))
+    for _ in range(TRIES):
+        question, _, asked = grammar.question(rng, f)
+        if held_out(question) and not _shared(question, first):
+            break
+    else:
         return None
-    context = " ".join(rng.sample([text for text in told if text], 3))
-    names = {"who": (f.who,), "place": (f.place,), "thing": tuple(noun.one for noun in f.thing.nouns)}[asked]
-    first = str(told[0])
-    start = context.index(first)
-    for name in names:
-        if found := re.search(rf"\b{name}\b", first):
-            return Example("", (question, context), ((start + found.start(), start + found.end()),))
-    return None
+    names = {
+        "who": (f.who,),
+        "place": (f.place,),
+        "thing": tuple(noun.one for noun in f.thing.nouns),
+    }[asked]
+    (found,) = [found for name in names if (found := re.search(rf"\b{name}\b", first))]
+    start = context.index(first) + found.start()
+    return Example("", (question, context), ((start, start + len(found.group())),))
 
 
 MAKERS: dict[str, Maker] = {
@@ -268,6 +296,11 @@ def _settle(sentence: Callable[[], str]) -> str | None:
     return None
 
 
+def _shared(a: str, b: str) -> set[str]:
+    """The content words that two texts have in common."""
+    return set(re.findall(r"\w+", a)).intersection(re.findall(r"\w+", b)) - CLOSED
+
+
 def _one(sentence: Callable[[], str], label: str) -> Example | None:
     text = _settle(sentence)
     return None if text is None else Example("", (text,), label)
@@ -279,7 +312,7 @@ def _two(first: Callable[[], str], second: Callable[[], str], label: str | float
 
 
 def _field(rng: random.Random, words: Lexicon) -> Field:
-    return pick(rng, pick(rng, words.topics).fields)
+    return pick(rng, words.topics.draw(rng).fields)
 
 
 def _fact(rng: random.Random, words: Lexicon) -> Fact:

@@ -107,7 +107,9 @@ class MlmNsp(nn.Module):
         return words_MV, self.next_sentence(self.encoder.pool(top_BTD, batch.inputs.pool_B))
 
     @torch.no_grad()
-    def evaluate(self, size: int, device: torch.device, check: Callable[[], None]) -> dict[str, float]:
+    def evaluate(
+        self, size: int, device: torch.device, check: Callable[[], None]
+    ) -> dict[str, float]:
         """Held-out masked-word accuracy and perplexity, and next-sentence accuracy; the masks are always the same."""
         sums = dict.fromkeys(("mlm", "nsp", "words", "right", "pairs", "told"), 0.0)
         order = np.argsort(self._lengths(self.held_rows), kind="stable")
@@ -178,7 +180,11 @@ class MlmNsp(nn.Module):
         words_M = ids_BT[chosen_BT]
         kind_M, other_M = draw(KINDS)[chosen_BT], draw(WORDS)[chosen_BT]
         masked, kept, _ = self.mask_strategy
-        random_M = (other_M * self.tokenizer.size).astype(np.int64)  # specials too, as the original does
+        random_M = (other_M * self.tokenizer.size).astype(
+            np.int64
+        )  # specials too, as the original does
         hidden_M = np.where(kind_M < masked, self.tokenizer.mask_id, random_M)
-        ids_BT[chosen_BT] = np.where((kind_M >= masked) & (kind_M < masked + kept), words_M, hidden_M)
+        ids_BT[chosen_BT] = np.where(
+            (kind_M >= masked) & (kind_M < masked + kept), words_M, hidden_M
+        )
         return ids_BT, np.flatnonzero(chosen_BT), words_M

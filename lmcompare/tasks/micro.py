@@ -15,7 +15,9 @@ DEV, TEST = 200, 400
 ENTITY_TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG")
 
 
-def _task(name: str, kind: Kind, metrics: tuple[str, ...], world: int, train: int, **facts: Any) -> Task:
+def _task(
+    name: str, kind: Kind, metrics: tuple[str, ...], world: int, train: int, **facts: Any
+) -> Task:
     def load(split: Split) -> list[Example]:
         counts = {"train": train, "dev": DEV, "test": TEST}
         return world_of(world).examples(name, split, counts.get(split, 0))
@@ -28,7 +30,9 @@ def _task(name: str, kind: Kind, metrics: tuple[str, ...], world: int, train: in
 def acceptability(data: Path | None, *, world: int = 0, train: int = 400) -> Task:
     """Is the sentence well formed? Agreement, verb forms and what a verb may take, with rare words too."""
     labels, about = ("unacceptable", "acceptable"), "well-formed or with one wrong word"
-    return _task("acceptability", "classify", ("matthews",), world, train, labels=labels, about=about)
+    return _task(
+        "acceptability", "classify", ("matthews",), world, train, labels=labels, about=about
+    )
 
 
 @tasks.register("micro.sentiment")
@@ -43,43 +47,76 @@ def entailment(data: Path | None, *, world: int = 0, train: int = 400) -> Task:
     """Does the first sentence entail the second, contradict it, or leave it open?"""
     labels = ("entailment", "neutral", "contradiction")
     about = "synonyms, antonyms, kinds and negation"
-    return _task("entailment", "classify", ("accuracy",), world, train, labels=labels, texts=2, about=about)
+    return _task(
+        "entailment", "classify", ("accuracy",), world, train, labels=labels, texts=2, about=about
+    )
 
 
 @tasks.register("micro.paraphrase")
 def paraphrase(data: Path | None, *, world: int = 0, train: int = 400) -> Task:
     """Do two sentences tell the same fact?"""
-    facts = {"labels": ("different", "same"), "texts": 2, "symmetric": True, "about": "the same fact in other words"}
+    facts = {
+        "labels": ("different", "same"),
+        "texts": 2,
+        "symmetric": True,
+        "about": "the same fact in other words",
+    }
     return _task("paraphrase", "classify", ("accuracy",), world, train, **facts)
 
 
 @tasks.register("micro.similarity")
 def similarity(data: Path | None, *, world: int = 0, train: int = 400) -> Task:
     """How alike are two scenes, from 0 to 5?"""
-    facts = {"texts": 2, "symmetric": True, "about": "five parts of a scene: the same, related or not"}
+    facts = {
+        "texts": 2,
+        "symmetric": True,
+        "about": "five parts of a scene: the same, related or not",
+    }
     return _task("similarity", "score", ("pearson", "spearman"), world, train, **facts)
 
 
 @tasks.register("micro.sense")
 def sense(data: Path | None, *, world: int = 0, train: int = 400) -> Task:
     """Does the word that two sentences share mean the same in both?"""
-    facts = {"labels": ("different", "same"), "texts": 2, "symmetric": True, "about": "words with two senses"}
+    facts = {
+        "labels": ("different", "same"),
+        "texts": 2,
+        "symmetric": True,
+        "about": "words with two senses",
+    }
     return _task("sense", "classify", ("accuracy",), world, train, **facts)
 
 
 @tasks.register("micro.continuation")
 def continuation(data: Path | None, *, world: int = 0, train: int = 400) -> Task:
     """Which of four sentences goes on with the story?"""
-    return _task("continuation", "choice", ("accuracy",), world, train, about="none repeats a word of the context")
+    return _task(
+        "continuation",
+        "choice",
+        ("accuracy",),
+        world,
+        train,
+        about="none repeats a word of the context",
+    )
 
 
 @tasks.register("micro.entities")
 def entities(data: Path | None, *, world: int = 0, train: int = 400) -> Task:
     """Which words name persons, places and organizations, where the company does not always tell?"""
-    return _task("entities", "tags", ("entity_f1",), world, train, labels=ENTITY_TAGS, about="names, some of two words")
+    return _task(
+        "entities",
+        "tags",
+        ("entity_f1",),
+        world,
+        train,
+        labels=ENTITY_TAGS,
+        about="names, some of two words",
+    )
 
 
 @tasks.register("micro.answers")
 def answers(data: Path | None, *, world: int = 0, train: int = 400) -> Task:
     """Which words of three sentences answer the question, which asks in other words?"""
-    return _task("answers", "span", ("span_f1", "exact_match"), world, train, about="who, where or what")
+    return _task(
+        "answers", "span", ("span_f1", "exact_match"), world, train, about="who, where or what"
+    )

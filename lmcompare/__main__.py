@@ -1,0 +1,3 @@
+from lmcompare.cli import main
+
+main()

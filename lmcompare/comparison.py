@@ -1,0 +1,141 @@
+"""What a comparison of runs is made of. A figure is a share (0.912), never points; only what is shown to people is
+multiplied by 100. None stands for a figure that there is not."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+FORMAT = 1
+
+Curve = tuple[tuple[int, float], ...]  # (step, value)
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    name: str
+    metric: str | None  # unknown where no run of the task finished
+    split: str | None
+    majority: float | None  # what the most frequent answer gets
+
+
+@dataclass(frozen=True)
+class Value:
+    seed: int | None
+    value: float
+    run: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One arm on one task. `n` counts values; the other three count runs that have none."""
+
+    arm: str
+    task: str
+    n: int
+    failed: int
+    unfinished: int
+    undefined: int
+    mean: float | None
+    sd: float | None  # sample standard deviation, from two values on
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class SeedValue:
+    seed: int | None
+    value: float
+
+
+@dataclass(frozen=True)
+class Mean:
+    """One arm over all tasks: the mean of its cells, where none is empty. `per_seed` are the same means over the
+    seeds that every task has, `sd` is theirs, `reason` says why a figure is missing or stands on fewer runs."""
+
+    arm: str
+    mean: float | None
+    sd: float | None
+    n: int
+    tasks: int
+    per_seed: tuple[SeedValue, ...]
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Arm `a` minus arm `b`, the mean over the tasks that both have; `per_seed` over the seeds that both have
+    for all of those tasks."""
+
+    a: str
+    b: str
+    mean: float | None
+    per_seed: tuple[SeedValue, ...]
+    n: int
+    tasks: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    run: str
+    arm: str
+    task: str | None
+    seed: int | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    run: str
+    arm: str
+    task: str
+    seed: int | None
+    status: str
+    kind: str | None
+    weights: str | None
+    value: float | None
+    undefined: str | None  # why a finished run has no value
+    seconds: float | None
+    tokens: int | None
+    curve: Curve  # the task's metric on the development split
+    layer_mix: tuple[float, ...] | None
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PretrainingFacts:
+    run: str
+    arm: str
+    seed: int | None
+    status: str
+    metrics: dict[str, float | None]
+    train: Curve  # training loss
+    dev: dict[str, Curve]  # every held-out metric
+    seconds: float | None
+    tokens: int | None
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    title: str
+    quick: bool
+    arms: tuple[str, ...]
+    tasks: tuple[TaskFacts, ...]
+    cells: tuple[Cell, ...]  # task by task, arm by arm: every pair is there
+    means: tuple[Mean, ...]
+    differences: tuple[Difference, ...]
+    failed: tuple[Failed, ...]
+    runs: tuple[RunFacts, ...]
+    pretraining: tuple[PretrainingFacts, ...]
+    notes: tuple[str, ...]  # what a reader must know before comparing
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types without NaN; the keys are the fields above, and `format`."""
+        return {"format": FORMAT, **_plain(asdict(self))}
+
+    def cell(self, arm: str, task: str) -> Cell:
+        return next(cell for cell in self.cells if (cell.arm, cell.task) == (arm, task))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

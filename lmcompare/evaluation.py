@@ -1,0 +1,68 @@
+"""From a trained learner to a prediction for every example, and from predictions to metrics."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lmcompare import metrics
+from lmcompare.types import Example, Prediction, Task
+
+if TYPE_CHECKING:
+    import torch
+
+Values = tuple[dict[str, float | None], dict[str, str]]
+
+
+def predict(
+    learner: Any,
+    dataset: Any,
+    *,
+    size: int,
+    device: "torch.device",
+    check: Callable[[], None] = lambda: None,
+) -> list[Prediction]:
+    """One prediction an example, in the order of the examples; batches of similar length."""
+    learner.train(False)
+    learner.body.watch(dataset)
+    order = np.argsort(dataset.lengths, kind="stable")
+    rows: list[Any] = [None] * len(dataset)
+    for chosen in np.split(order, range(size, len(order), size)):
+        check()
+        for i, row in zip(chosen, learner.answers(dataset, chosen, device), strict=True):
+            rows[i] = row
+    return rows
+
+
+def score(task: Task, predictions: list[Prediction]) -> Values:
+    """Every metric of the task, and why one has no value. Predictions without labels have no metrics."""
+    if not predictions or any(row["label"] is None for row in predictions):
+        return {}, {}
+    labels = [whole(row["label"]) for row in predictions]
+    answers = [whole(row["prediction"]) for row in predictions]
+    return metrics.evaluate(task.metrics, labels, answers, task.labels)
+
+
+def whole(label: Any) -> Any:
+    return tuple(label) if isinstance(label, list) else label
+
+
+def trivial(task: Task, train: list[Example], examples: list[Example]) -> float | None:
+    """What an answer that never looks at its example would score: the most frequent one of the training set."""
+    if task.kind == "span" or any(e.label is None for e in examples):
+        return None
+    return metrics.majority(
+        task.kind,
+        task.metrics[0],
+        [e.label for e in train],
+        [e.label for e in examples],
+        task.labels,
+        options=[len(e.options) for e in examples],
+    )
+
+
+def gold(example: Example) -> Any:
+    """The label as it stands in a prediction file: an answer's text instead of its place."""
+    if isinstance(example.label, tuple) and example.label and isinstance(example.label[0], tuple):
+        return [example.texts[1][start:end] for start, end in example.label]  # type: ignore[misc]
+    return list(example.label) if isinstance(example.label, tuple) else example.label

@@ -1,0 +1,67 @@
+"""`lmc baseline`: a classic model on the same splits, kept as a run like the others."""
+
+from pathlib import Path
+from typing import Any
+
+from lmcompare import evaluation, files, registry, results, signals
+from lmcompare.config import Baseline, dump, fingerprint
+from lmcompare.experiments.task_data import figures, read_task
+from lmcompare.progress import Progress
+
+
+def baseline(
+    config: Baseline,
+    *,
+    progress: Progress,
+    out: Path | None = None,
+    data: Path | None = None,
+    force: bool = False,
+    allow_change: bool = False,
+) -> dict[str, Any]:
+    """The honest floor: a classic model on the same splits, kept as a run like the others."""
+    found = read_task(config.task, data)
+    identity = {"kind": config.kind, "config": dump(config), "data": found.hash}
+    name = f"{config.baseline['name']}-{found.task.name}-s{config.seed}-{fingerprint(identity)}"
+    path = out or results.root() / name[:80]
+    if not force and (done := results.finished(path)):
+        results.same(files.read_json(path / "run.json"), identity, path, allow_change)
+        return done | {"already": True}
+    with (
+        signals.watched(),
+        results.opened(path, identity, force=force, allow_change=allow_change) as run,
+    ):
+        for sentence in found.warnings:
+            run.warn(sentence)
+            progress.note(sentence)
+        model = registry.baselines.build(config.baseline, found.task)
+        model.fit(found.splits["train"], config.seed)
+        metrics, undefined = {}, {}
+        for split, examples in found.splits.items():
+            signals.check()
+            if split == "train":
+                continue
+            rows = [
+                {"id": e.id, "label": evaluation.gold(e), "prediction": plain(p), "scores": None}
+                for e, p in zip(examples, model.predict(examples), strict=True)
+            ]
+            run.predictions(split, rows)
+            metrics[split], undefined[split] = evaluation.score(found.task, rows)
+        return run.finish(
+            {
+                "kind": config.kind,
+                "backend": config.baseline["name"],
+                "task": found.task.name,
+                "task_kind": found.task.kind,
+                "seed": config.seed,
+                **figures(found, metrics, undefined),
+                "device": "cpu",
+                "threads": 1,
+            }
+        )
+
+
+def plain(value: Any) -> Any:
+    """A prediction as JSON takes it."""
+    if isinstance(value, tuple):
+        return list(value)
+    return value.item() if hasattr(value, "item") else value

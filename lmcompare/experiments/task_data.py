@@ -1,0 +1,52 @@
+"""A task as every experiment takes it: all splits read, looked over and hashed; and how its figures are reported."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lmcompare import evaluation, registry
+from lmcompare.tasks import checks
+from lmcompare.types import Example, Task
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """A task with its splits read, looked over and hashed."""
+
+    task: Task
+    splits: dict[str, list[Example]]
+    warnings: list[str]
+    hash: str
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {split: len(examples) for split, examples in self.splits.items()}
+
+
+def read_task(table: dict[str, Any], data: Path | None) -> TaskData:
+    """All splits of a task; `data`, or LMC_DATA, is where local files are."""
+    folder = data or (Path(os.environ["LMC_DATA"]) if os.environ.get("LMC_DATA") else None)
+    task = registry.tasks.build(table, folder)
+    splits = {split: task.load(split) for split in task.splits}
+    warnings = checks.inspect(splits, task)
+    return TaskData(
+        task, splits, warnings, checks.digest(e for part in splits.values() for e in part)
+    )
+
+
+def figures(found: TaskData, metrics: dict[str, Any], undefined: dict[str, Any]) -> dict[str, Any]:
+    """The part of a result that says how good it is."""
+    task = found.task
+    split = task.report if metrics.get(task.report) else "dev"
+    name = task.metrics[0]
+    floor = evaluation.trivial(task, found.splits["train"], found.splits[split])
+    return {
+        "primary": {"metric": name, "split": split, "value": metrics[split].get(name)},
+        "metrics": {k: v for k, v in metrics.items() if v},
+        "undefined": {k: v for k, v in undefined.items() if v},
+        "majority": {"metric": name, "value": floor},
+        "examples": found.sizes,
+        "data_hash": found.hash,
+        "data_source": task.source,
+    }

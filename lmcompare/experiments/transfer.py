@@ -1,0 +1,165 @@
+"""`lmc finetune` and `lmc features`: a model and a task in, a score out."""
+
+from pathlib import Path
+from typing import Any
+
+from lmcompare import device, evaluation, files, models, results, signals
+from lmcompare.config import Transfer, dump, fingerprint
+from lmcompare.experiments.pretrain import parameters
+from lmcompare.experiments.task_data import TaskData, figures, read_task
+from lmcompare.progress import Progress
+from lmcompare.results import Run
+from lmcompare.training import Loop
+from lmcompare.transfer.dataset import Dataset
+from lmcompare.transfer.learner import TaskLearner
+
+EVALUATION_BATCH = 64
+
+
+def transfer(
+    config: Transfer,
+    *,
+    progress: Progress,
+    out: Path | None = None,
+    data: Path | None = None,
+    force: bool = False,
+    allow_change: bool = False,
+) -> dict[str, Any]:
+    """The main path. Returns the run's result; a finished run is read back, not made again."""
+    machine = device.machine(config.training.precision)
+    progress = progress if machine.main else Progress()
+    mode = config.transfer["name"]
+    found = read_task(config.task, data)
+    backend = load_backend(config)
+    identity = {
+        "kind": mode,
+        "config": dump(config),
+        "data": found.hash,
+        "model": backend.fingerprint,
+    }
+    start = "-random" if config.weights == "random" else ""
+    name = (
+        f"{mode}-{config.backend}{start}-{found.task.name}-s{config.seed}-{fingerprint(identity)}"
+    )
+    path = out or results.root() / name[:80]
+    if not force and (done := results.finished(path)):
+        results.same(files.read_json(path / "run.json"), identity, path, allow_change)
+        return done | {"already": True}
+    with (
+        signals.watched(),
+        results.opened(
+            path, identity, force=force, allow_change=allow_change, main=machine.main
+        ) as run,
+    ):
+        run.machine(machine.world, machine.threads, str(machine.device))
+        for sentence in [*found.warnings, *backend.warnings]:
+            run.warn(sentence)
+            progress.note(sentence)
+        learner = TaskLearner(backend, found.task, config.transfer)
+        learner.draw(config.seed)
+        backend.encoder.to(machine.device)
+        learner.to(machine.device)
+        datasets = prepare(backend, found, config.length)
+        learner.learn_from(datasets["train"])
+        loop = Loop(
+            learner,
+            config.training,
+            run=run,
+            machine=machine,
+            optimizer=config.optimizer,
+            schedule=config.schedule,
+            seed=config.seed if config.data_seed is None else config.data_seed,
+            evaluate=lambda: held_out(learner, datasets["dev"], machine),
+            progress=progress,
+        )
+        state = loop.fit()
+        loop.load_best()
+        if not machine.main:
+            return {}
+        facts = answer(learner, found, datasets, run, machine)
+        keep(run, backend, learner, encoder=mode == "finetune")
+        frozen = 0 if mode == "finetune" else parameters(backend.encoder)
+        return run.finish(
+            {
+                "kind": mode,
+                "backend": config.backend,
+                "model": config.model,
+                "weights": config.weights,
+                "task": found.task.name,
+                "task_kind": found.task.kind,
+                "seed": config.seed,
+                **facts,
+                "steps": state.step,
+                "best_step": state.best_step,
+                "stopped": state.stopped,
+                "tokens": state.tokens,
+                "device": machine.describe(),
+                "threads": machine.threads,
+                "parameters": {
+                    "total": parameters(learner) + frozen,
+                    "trained": parameters(learner, trained=True),
+                },
+                "layer_mix": learner.body.layer_mix(),
+                "model_hash": identity["model"],
+            }
+        )
+
+
+def load_backend(config: Transfer) -> Any:
+    """The pretrained encoder; or the same network with weights drawn afresh."""
+    backend = models.load(config.backend, config.model)
+    if config.weights == "random":
+        backend.draw(config.seed)
+    return backend
+
+
+def prepare(backend: Any, found: TaskData, length: int) -> dict[str, Dataset]:
+    datasets = {}
+    for split, examples in found.splits.items():
+        signals.check()
+        datasets[split] = Dataset(
+            backend, found.task, examples, length=min(length, backend.longest)
+        )
+    return datasets
+
+
+def held_out(
+    learner: TaskLearner, dataset: Dataset, machine: device.Machine
+) -> dict[str, float | None]:
+    predictions = evaluation.predict(
+        learner, dataset, size=EVALUATION_BATCH, device=machine.device, check=signals.check
+    )
+    return evaluation.score(learner.task, predictions)[0]
+
+
+def answer(
+    learner: TaskLearner,
+    found: TaskData,
+    datasets: dict[str, Dataset],
+    run: Run,
+    machine: device.Machine,
+) -> dict[str, Any]:
+    """Predictions of every split but the training one, kept example by example, and their metrics."""
+    metrics, undefined, cut = {}, {}, {}
+    for split, dataset in datasets.items():
+        if dataset.cut:
+            cut[split] = dataset.cut
+        if split == "train":
+            continue
+        predictions = evaluation.predict(
+            learner, dataset, size=EVALUATION_BATCH, device=machine.device, check=signals.check
+        )
+        run.predictions(split, predictions)
+        metrics[split], undefined[split] = evaluation.score(found.task, predictions)
+    return figures(found, metrics, undefined) | {"truncated": cut}
+
+
+def keep(run: Run, backend: Any, learner: TaskLearner, *, encoder: bool) -> None:
+    """run/model: the head, and the encoder too where it was trained."""
+    from safetensors.torch import save_file
+
+    with files.new_folder(run.model, {"run": run.name}) as folder:
+        if encoder:
+            backend.save(folder)
+        state = {k: v.cpu().contiguous() for k, v in learner.own_state().items()}
+        save_file(state, folder / "task.safetensors")

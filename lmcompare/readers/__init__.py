@@ -1,0 +1,1 @@
+"""Task networks over frozen layers, one file each: states and mask in, states out, and a vector for a whole view."""
