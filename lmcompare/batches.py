@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ class Inputs:
     def to(self, device: torch.device) -> "Inputs":
         if device.type == "cpu":
             return self
-        moved = {
+        moved: dict[str, Any] = {
             k: v.to(device, non_blocking=True)
             for k, v in vars(self).items()
             if isinstance(v, Tensor)

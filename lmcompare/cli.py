@@ -83,7 +83,7 @@ def pretrain(
     console.spread(nproc)
     from lmcompare.experiments.pretrain import pretrain as experiment
 
-    kept = {"out": out, "force": force, "allow_change": allow_change}
+    kept: dict[str, Any] = {"out": out, "force": force, "allow_change": allow_change}
     console.show_run(experiment(settings, progress=progress("pretrain"), **kept), json_)
 
 
@@ -112,7 +112,7 @@ def finetune(
     """
     over: dict[str, Any] = {"weights": "random"} if random else {}
     table = compose("finetune", config or backend, over | {"backend": backend}, set_, seed)
-    kept = {"out": out, "force": force, "allow_change": allow_change}
+    kept: dict[str, Any] = {"out": out, "force": force, "allow_change": allow_change}
     transfer(table, task, model, nproc, offline, json_, data=data, **kept)
 
 
@@ -137,7 +137,7 @@ def features(
     lmc features bert --task sst2 --model runs/my-bert --set transfer.reader.hidden=128
     """
     table = compose("features", config or backend, {"backend": backend}, set_, seed)
-    kept = {"out": out, "force": force, "allow_change": allow_change}
+    kept: dict[str, Any] = {"out": out, "force": force, "allow_change": allow_change}
     transfer(table, task, model, nproc, offline, json_, data=data, **kept)
 
 
@@ -194,7 +194,7 @@ def baseline(
     settings = configs.resolve(configs.Baseline, table if seed is None else table | {"seed": seed})
     from lmcompare.experiments.baseline import baseline as experiment
 
-    kept = {"out": out, "force": force, "allow_change": allow_change}
+    kept: dict[str, Any] = {"out": out, "force": force, "allow_change": allow_change}
     console.show_run(experiment(settings, progress=progress(task), data=data, **kept), json_)
 
 

@@ -1,5 +1,5 @@
-"""What a comparison of runs is made of. A figure is a share (0.912), never points; only what is shown to people is
-multiplied by 100. None stands for a figure that there is not."""
+"""What a comparison of runs is made of. A figure is a share (0.912), never points: only what is
+shown to people is multiplied by 100. None stands where there is no figure."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -47,8 +47,9 @@ class SeedValue:
 
 @dataclass(frozen=True)
 class Mean:
-    """One arm over all tasks: the mean of its cells, where none is empty. `per_seed` are the same means over the
-    seeds that every task has, `sd` is theirs, `reason` says why a figure is missing or stands on fewer runs."""
+    """One arm over all tasks: the mean of its cells, where none is empty. `per_seed` holds the same
+    mean for each seed that every task has, `sd` is theirs, `n` their number; `reason` says why a
+    figure is missing or stands on fewer runs."""
 
     arm: str
     mean: float | None
@@ -61,8 +62,8 @@ class Mean:
 
 @dataclass(frozen=True)
 class Difference:
-    """Arm `a` minus arm `b`, the mean over the tasks that both have; `per_seed` over the seeds that both have
-    for all of those tasks."""
+    """Arm `a` minus arm `b`: the mean over the tasks that both have; `per_seed` for each seed that
+    both have on all of those tasks."""
 
     a: str
     b: str

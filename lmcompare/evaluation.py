@@ -64,5 +64,5 @@ def trivial(task: Task, train: list[Example], examples: list[Example]) -> float 
 def gold(example: Example) -> Any:
     """The label as it stands in a prediction file: an answer's text instead of its place."""
     if isinstance(example.label, tuple) and example.label and isinstance(example.label[0], tuple):
-        return [example.texts[1][start:end] for start, end in example.label]  # type: ignore[misc]
+        return [example.texts[1][start:end] for start, end in example.label]
     return list(example.label) if isinstance(example.label, tuple) else example.label

@@ -112,16 +112,23 @@ def new_folder(final: Path, facts: dict[str, Any] | None = None) -> Iterator[Pat
             write_json(partial / MANIFEST, manifest)
             sync(partial)
             _stage("rename", final)
-            if final.exists():  # an older one of the same name steps aside first
-                aside = final.with_name(f".{final.name}.{secrets.token_hex(4)}.old")
-                os.replace(final, aside)
-                os.replace(partial, final)
-                shutil.rmtree(aside)
-            else:
-                os.replace(partial, final)
+            _take_place(partial, final)
             sync(final.parent)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _take_place(partial: Path, final: Path) -> None:
+    """Rename a folder; one that has the name already steps aside first."""
+    try:
+        os.replace(partial, final)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        aside = final.with_name(f".{final.name}.{secrets.token_hex(4)}.old")
+        os.replace(final, aside)
+        os.replace(partial, final)
+        shutil.rmtree(aside)
 
 
 def damage(folder: Path) -> str | None:

@@ -21,7 +21,8 @@ class Meter(Progress):
     """What both visible forms know: loss, speed and time left."""
 
     def __init__(self, title: str) -> None:
-        self.title, self.total, self.tokens, self.loss = title, 0, 0, None
+        self.title, self.total, self.tokens = title, 0, 0
+        self.loss: float | None = None
         self.began, self.first = time.monotonic(), 0
 
     def start(self, total: int, done: int = 0) -> None:

@@ -12,7 +12,7 @@ _GOLDEN, _A, _B = (
 
 
 def uniform(*keys: Any) -> np.ndarray:
-    """Numbers in [0, 1), one for every combination of the broadcast integer keys (the SplitMix64 finalizer, chained)."""
+    """Numbers in [0, 1), one for every combination of the broadcast integer keys (SplitMix64's finalizer, chained)."""
     state = np.zeros(1, dtype=np.uint64)
     for key in keys:
         state = state + _GOLDEN + np.atleast_1d(np.asarray(key)).astype(np.uint64)

@@ -89,12 +89,13 @@ def settings(builder: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 def loader(builder: Callable[..., Any]) -> Callable[[Path], Any]:
     """How what a builder made is read back from a folder: the `load` of the class that it returns."""
-    made = builder if isinstance(builder, type) else annotations(builder)["return"]
+    made: Any = builder if isinstance(builder, type) else annotations(builder)["return"]
     return made.load
 
 
 def annotations(builder: Callable[..., Any]) -> dict[str, Any]:
-    return get_type_hints(builder.__init__ if isinstance(builder, type) else builder)
+    called: Any = vars(builder)["__init__"] if isinstance(builder, type) else builder
+    return get_type_hints(called)
 
 
 def typed(value: Any, hint: Any, where: str) -> Any:

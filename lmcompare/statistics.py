@@ -1,8 +1,5 @@
-"""What a set of runs says together: means over seeds, differences between arms, and what is missing.
-
-A run without a value lowers the count of its cell and is named; nothing is averaged over fewer tasks than the others
-without saying so.
-"""
+"""What a set of runs says together: means over seeds, differences between arms, what is missing.
+A run without a value is counted and named; no mean is silent about standing on fewer tasks."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -39,7 +36,10 @@ def summarize(rows: Sequence[Row], *, title: str, quick: bool = False) -> Compar
     arms = tuple(dict.fromkeys(arm for arm, _ in transfers))
     names = tuple(dict.fromkeys(str(task_of(record)) for _, record in transfers))
     tasks = tuple(_task_facts(name, _of_task(transfers, name)) for name in names)
-    runs = tuple(_run_facts(arm, record) for arm, record in transfers)
+    metrics = {task.name: task.metric for task in tasks}
+    runs = tuple(
+        _run_facts(arm, record, metrics[str(task_of(record))]) for arm, record in transfers
+    )
     groups: dict[tuple[str, str], list[RunFacts]] = {(a, t): [] for t in names for a in arms}
     for run in runs:
         groups[run.arm, run.task].append(run)
@@ -88,8 +88,8 @@ def _each_once(rows: Sequence[Row]) -> None:
         key = (arm, task_of(record), _seed(record))
         if key in seen:
             raise UserError(
-                f"{record.run}: a second run of {arm!r} on {key[1]} with seed {key[2]}, beside {seen[key]}; "
-                "leave one out or give them different arms"
+                f"{record.run}: a second run of {arm!r} on {key[1]} with seed {key[2]}, "
+                f"beside {seen[key]}; leave one out or give them different arms"
             )
         seen[key] = record.run
 
@@ -113,15 +113,13 @@ def _notes(name: str, records: Sequence["Record"]) -> list[str]:
     hashes = {record.result.get("data_hash") for record in records if record.result}
     if len(hashes) < 2:
         return []
-    return [
-        f"{name}: the runs were made on {len(hashes)} different sets of data, so their figures differ for that too"
-    ]
+    return [f"{name}: these runs used {len(hashes)} different versions of the data"]
 
 
-def _run_facts(arm: str, record: "Record") -> RunFacts:
+def _run_facts(arm: str, record: "Record", metric: str | None) -> RunFacts:
     result = record.result or {}
     primary = result.get("primary") or {}
-    metric, value = primary.get("metric"), _finite(primary.get("value"))
+    value = _finite(primary.get("value"))
     why = None
     if record.status == "finished" and value is None:
         why = ((result.get("undefined") or {}).get(primary.get("split")) or {}).get(

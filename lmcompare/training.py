@@ -119,7 +119,7 @@ class Loop:
             total = sum(
                 learner.weights[k] * loss / max(1.0, counts[k]) for k, loss in losses.items()
             )
-            total.backward()  # type: ignore[union-attr]
+            total.backward()
             sums.append({k: loss.detach().float() for k, loss in losses.items()})
         machine.total_gradients(learner.parameters())
         norm = float(torch.nn.utils.clip_grad_norm_(learner.parameters(), self.plan.clip))

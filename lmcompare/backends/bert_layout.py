@@ -59,7 +59,7 @@ def names(layers: int) -> dict[str, str]:
     pairs = dict(TOP)
     for n in range(layers):
         pairs |= {f"encoder.layer.{n}.{k}": f"blocks.{n}.{v}" for k, v in BLOCK.items()}
-    full = {}
+    full: dict[str, str] = {}
     for theirs, ours in pairs.items():
         ends = ("weight", "bias") if theirs.endswith(".") else ("",)
         full |= {theirs + end: ours + end for end in ends}

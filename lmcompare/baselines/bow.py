@@ -22,7 +22,8 @@ Answers = tuple[list[Any], list[list[float]]]  # predictions, and scores where t
 Answer = Callable[[Sequence[Example]], Answers]
 
 AROUND = 30  # span: words without an answer that are learned from, for each question
-# How close each kind of model fits at strength 1 (the library's C), found on public development sets.
+USUAL = 0.9  # span: no answer is longer, in words, than this share of those learned from
+# How close each kind of model fits at strength 1: the library's C, found on public dev sets.
 TEXT_C, PAIR_C, CHOICE_C, CUE_C = 10.0, 2.0, 0.5, 1.0
 
 
@@ -154,13 +155,13 @@ def learn_span(
     rows: list[Row] = []
     first: list[int] = []
     last: list[int] = []
-    longest = 1
+    lengths: list[int] = []
     for example in train:
         words, places = words_at(example.texts[1])
         spans = cast(tuple[tuple[int, int], ...], example.label)
         answers = [found for s, e in spans if (found := covered(places, s, e))]
         starts, ends = {a for a, _ in answers}, {b for _, b in answers}
-        longest = max([longest, *(b - a + 1 for a, b in answers)])
+        lengths += [b - a + 1 for a, b in answers]
         others = sorted(set(range(len(words))) - starts - ends)
         chosen = sorted({*chance.sample(others, min(AROUND, len(others))), *starts, *ends})
         every = span_rows(example.texts[0], words)
@@ -169,6 +170,7 @@ def learn_span(
         last += [int(i in ends) for i in chosen]
     if not rows:
         raise DataError(f"{task.name}: no context of the training part has a word")
+    longest = int(np.quantile(lengths or [1], USUAL))
     table = Table(weigh=False, least=2)
     x = table.fit(rows)
     models = [classes(x, y, strength * CUE_C) for y in (first, last)]

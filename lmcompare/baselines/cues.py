@@ -151,7 +151,7 @@ class Table:
     def fit(self, rows: Iterable[Row]) -> "csr_matrix":
         rows = list(rows)
         seen = Counter(cue for cues, _ in rows for cue in dict.fromkeys(cues))
-        counts = {cue: count for cue, count in seen.items() if count >= self.least}
+        counts = {cue: seen[cue] for cue in sorted(seen) if seen[cue] >= self.least}
         self.columns = {cue: i for i, cue in enumerate(counts)}
         held = np.array(list(counts.values()), float)
         self.weights = np.log((1 + len(rows)) / (1 + held)) + 1
@@ -180,5 +180,6 @@ class Table:
         words = sparse.csr_matrix((values, indices, starts), shape=size)
         if not len(self.middle):
             return words
-        scaled = (np.array(measures, float) - self.middle) / self.spread
+        told_all = np.array(measures, float).reshape(-1, len(self.middle))
+        scaled = (told_all - self.middle) / self.spread
         return sparse.hstack([words, sparse.csr_matrix(scaled)], format="csr")

@@ -4,7 +4,8 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from functools import partial
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ class Batch:
 class MlmNsp(nn.Module):
     """Masked LM and next-sentence prediction."""
 
-    weights = {"mlm": 1.0, "nsp": 1.0}
+    weights: ClassVar[dict[str, float]] = {"mlm": 1.0, "nsp": 1.0}
     metric = "loss"  # lower is better
     higher_is_better = False
 
@@ -77,9 +78,11 @@ class MlmNsp(nn.Module):
     def prepare(self, shards: Shards, holdout: float, seed: int, check: Callable[[], None]) -> None:
         """Cut the corpus into instances, and keep some documents apart."""
         train, held = shards.split(holdout)
-        cut = {"length": self.length, "short_rate": self.short_rate, "check": check}
-        self.rows = pairs.make(shards, train, passes=self.passes, seed=seed, **cut)
-        self.held_rows = pairs.make(shards, held, passes=1, seed=0, **cut)[:HELD_OUT]
+        cut = partial(
+            pairs.make, shards, length=self.length, short_rate=self.short_rate, check=check
+        )
+        self.rows = cut(train, passes=self.passes, seed=seed)
+        self.held_rows = cut(held, passes=1, seed=0)[:HELD_OUT]
         self.shards, self.seed = shards, seed
         self.lengths = self._lengths(self.rows)
 

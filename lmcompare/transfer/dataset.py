@@ -103,7 +103,7 @@ def encode(
 
 def _tags(task: Task, examples: list[Example], views: list[View], T: int) -> Tensor:
     """The tag at each word's first token."""
-    number = {name: n for n, name in enumerate(task.labels)}
+    number: dict[Any, int] = {name: n for n, name in enumerate(task.labels)}
     tag_BT = torch.full((len(views), T), -100)
     for b, (example, view) in enumerate(zip(examples, views, strict=True)):
         for tag, place in zip(example.label, view.words, strict=True):  # type: ignore[arg-type]

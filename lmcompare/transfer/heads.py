@@ -82,6 +82,9 @@ class Classes(Head):
 class Score(Head):
     """A number, learned in units of the training labels' spread."""
 
+    center: Tensor
+    spread: Tensor
+
     def __init__(self, task: Task, *, width: int, dropout: float) -> None:
         super().__init__(task, width=width, dropout=dropout)
         self.register_buffer("center", torch.zeros(()))

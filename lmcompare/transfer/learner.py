@@ -1,7 +1,7 @@
 """A transfer and the head of its task, as the training loop wants them."""
 # ruff: noqa: TID253
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ HEAD_STD = 0.02
 class TaskLearner(nn.Module):
     """body (finetune or features) → vectors → head → answers."""
 
-    weights = {"task": 1.0}
+    weights: ClassVar[dict[str, float]] = {"task": 1.0}
     higher_is_better = True
 
     def __init__(self, backend: Any, task: Task, transfer: dict[str, Any]) -> None:

@@ -1,0 +1,84 @@
+"""A study is a file: models, arms (ways of using them), tasks and seeds. It is planned as a list of jobs."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from lmcompare import config as configs
+from lmcompare.config import Frozen, Table
+from lmcompare.errors import UserError, unknown
+
+
+class Model(Frozen):
+    """A model that the study names: one to pretrain first, or one that is there."""
+
+    backend: str
+    pretrain: str = ""  # a preset of configs/pretrain, or a file
+    model: str = ""  # a run, a folder or a hub id
+    set: Table = {}
+
+
+class Arm(Frozen):
+    """One column of the table: a way to answer the tasks."""
+
+    name: str
+    baseline: str = ""  # a classic model; or
+    mode: str = ""  # finetune or features of
+    model: str = ""  # one of the study's models
+    config: str = ""  # preset of configs/<mode>
+    set: Table = {}
+
+
+class Study(Frozen):
+    title: str
+    quick: bool = False
+    tasks: list[str] = Field(min_length=1)
+    seeds: list[int] = Field(min_length=1)
+    models: dict[str, Model] = {}
+    arms: list[Arm] = Field(min_length=1)
+
+
+def read(name: str, assignments: list[str]) -> Study:
+    table = configs.assign(configs.read_table(name, "studies"), assignments)
+    study = configs.parse(Study, table, f"study {name}")
+    for arm in study.arms:
+        if bool(arm.baseline) == bool(arm.mode):
+            raise UserError(
+                f"study {name}: arm {arm.name!r} needs a baseline or a mode, and not both"
+            )
+        if arm.mode and arm.model not in study.models:
+            raise UserError(
+                unknown("model", arm.model, study.models, f"study {name}, arm {arm.name!r}")
+            )
+    return study
+
+
+def pretraining_job(model: Model) -> Table:
+    return configs.merge(configs.read_table(model.pretrain, "pretrain"), model.set)
+
+
+def jobs(study: Study, model_paths: dict[str, str]) -> list[Table]:
+    """Every run that the study asks for, in plain JSON: arm, task, seed and the config table."""
+    planned = []
+    for task in study.tasks:
+        for arm in study.arms:
+            for seed in study.seeds:
+                common = {"task": {"name": task}, "seed": seed}
+                if arm.baseline:
+                    kind, table = "baseline", {"baseline": {"name": arm.baseline}, **common}
+                else:
+                    kind, model = "transfer", study.models[arm.model]
+                    table = configs.read_table(arm.config or model.backend, arm.mode)
+                    chosen = {"backend": model.backend, "model": model_paths[arm.model]}
+                    table = configs.merge(table, {**common, **chosen})
+                table = configs.merge(table, arm.set)
+                planned.append(
+                    {"kind": kind, "arm": arm.name, "task": task, "seed": seed, "config": table}
+                )
+    return planned
+
+
+def is_study(name: str) -> bool:
+    return name.endswith(".toml") or (
+        name in configs.preset_names("studies") and not (Path(name) / "run.json").is_file()
+    )

@@ -1,0 +1,154 @@
+"""The outcome in a few plain sentences, every number of them computed from the comparison."""
+
+from lmcompare.comparison import Comparison, Difference, Mean
+from lmcompare.report.figures import counted, points
+
+QUICK = (
+    "Quick run: little training, few seeds. It shows that everything works; it is not a finding."
+)
+
+Role = tuple[str | None, str | None]  # kind of run, and where its weights come from
+TUNED: Role = ("finetune", "pretrained")
+RANDOM: Role = ("finetune", "random")
+FEATURES: Role = ("features", "pretrained")
+
+
+def headline(comparison: Comparison) -> list[str]:
+    """The first sentence is the outcome; the others qualify it."""
+    arms = roles(comparison)
+    sentences = []
+    if TUNED in arms and RANDOM in arms:
+        sentences.append(worth(comparison, arms[TUNED], arms[RANDOM]))
+        if FEATURES in arms:
+            sentences.append(way(comparison, arms[TUNED], arms[FEATURES]))
+        sentences += [
+            f"{arm}, which is not pretrained at all, reaches {points(mean.mean)}."
+            for role, arm in arms.items()
+            if role[0] == "baseline" and (mean := mean_of(comparison, arm)).mean is not None
+        ]
+    elif comparison.arms:
+        sentences.append(leader(comparison))
+    else:
+        sentences.append(
+            f"{counted(len(comparison.pretraining), 'pretraining run')}, and no task yet."
+        )
+    return [*sentences, *losses(comparison)]
+
+
+def roles(comparison: Comparison) -> dict[Role, str]:
+    """The arms whose finished runs are all of one role, where no other arm has the same."""
+    found: dict[Role, list[str]] = {}
+    for arm in comparison.arms:
+        seen = {(r.kind, r.weights) for r in comparison.runs if r.arm == arm and r.kind}
+        if len(seen) == 1:
+            found.setdefault(seen.pop(), []).append(arm)
+    return {role: arms[0] for role, arms in found.items() if len(arms) == 1}
+
+
+def worth(comparison: Comparison, tuned: str, random: str) -> str:
+    difference = between(comparison, tuned, random)
+    if difference.mean is None:
+        return (
+            "What pretraining is worth cannot be told: "
+            f"no task has a value for both {tuned} and {random}."
+        )
+    size = points(abs(difference.mean))
+    over = f"on average over {share(difference, comparison)}"
+    if size == "0.0":
+        return f"Pretraining makes no difference {over} (0.0 points{by_seed(difference)})."
+    if difference.mean < 0:
+        return f"Pretraining costs {counted_points(size)} {over}{in_brackets(by_seed(difference))}."
+    return f"Pretraining is worth {counted_points(size)} {over}{in_brackets(by_seed(difference))}."
+
+
+def way(comparison: Comparison, tuned: str, features: str) -> str:
+    difference = between(comparison, tuned, features)
+    if difference.mean is None:
+        return f"{tuned} and {features} share no task with a value, so neither is ahead."
+    size, over = points(abs(difference.mean)), share(difference, comparison)
+    if size == "0.0":
+        return f"Fine-tuning and frozen features are level over {over}."
+    if difference.mean > 0:
+        return f"Fine-tuning is {counted_points(size)} ahead of frozen features over {over}."
+    return f"Frozen features are {counted_points(size)} ahead of fine-tuning over {over}."
+
+
+def leader(comparison: Comparison) -> str:
+    """For any set of arms: who has the highest mean, and by how much."""
+    ranked = sorted(
+        ((mean.mean, mean.arm) for mean in comparison.means if mean.mean is not None), reverse=True
+    )
+    over = counted(len(comparison.tasks), "task")
+    if not ranked:
+        return f"No arm has a value for every one of {over}, so none is ranked."
+    best, arm = ranked[0]
+    if len(comparison.arms) == 1:
+        return f"{arm}: {points(best)} points on average over {over}."
+    unranked = len(comparison.arms) - len(ranked)
+    left = (
+        f" ({counted(unranked, 'arm')} without a value for every task not ranked)"
+        if unranked
+        else ""
+    )
+    if len(ranked) == 1:
+        return f"{arm} reaches {points(best)} points on average over {over}{left}."
+    behind, second = ranked[1]
+    if points(best - behind) == "0.0":
+        return f"{arm} and {second} are level at {points(best)} points over {over}{left}."
+    return (
+        f"{arm} leads with {points(best)} points on average over {over}, "
+        f"{points(best - behind)} ahead of {second}{left}."
+    )
+
+
+def losses(comparison: Comparison) -> list[str]:
+    """Runs without a value are said, not only left out."""
+    total = len(comparison.runs)
+    counts = {
+        "failed": sum(cell.failed for cell in comparison.cells),
+        "did not finish": sum(cell.unfinished for cell in comparison.cells),
+        "ended with an undefined figure": sum(cell.undefined for cell in comparison.cells),
+    }
+    parts = [f"{count} {what}" for what, count in counts.items() if count]
+    return (
+        [f"Of {counted(total, 'run')}, {', '.join(parts)}: they have no value and enter no mean."]
+        if parts
+        else []
+    )
+
+
+def between(comparison: Comparison, a: str, b: str) -> Difference:
+    """`a` minus `b`, whichever of the two came first."""
+    for found in comparison.differences:
+        if (found.a, found.b) == (a, b):
+            return found
+        if (found.a, found.b) == (b, a):
+            mean = None if found.mean is None else -found.mean
+            flipped = tuple(type(v)(v.seed, -v.value) for v in found.per_seed)
+            return Difference(a, b, mean, flipped, found.n, found.tasks)
+    raise KeyError((a, b))
+
+
+def mean_of(comparison: Comparison, arm: str) -> Mean:
+    return next(mean for mean in comparison.means if mean.arm == arm)
+
+
+def share(difference: Difference, comparison: Comparison) -> str:
+    """How many tasks a difference stands on; all of them, or so many of them."""
+    total = counted(len(comparison.tasks), "task")
+    return total if difference.tasks == len(comparison.tasks) else f"{difference.tasks} of {total}"
+
+
+def by_seed(difference: Difference) -> str:
+    values = sorted(value.value for value in difference.per_seed)
+    if len(values) < 2:
+        return ""
+    return f"; {points(values[0])} to {points(values[-1])} by seed, {len(values)} seeds"
+
+
+def in_brackets(text: str) -> str:
+    return f" ({text.removeprefix('; ')})" if text else ""
+
+
+def counted_points(size: str) -> str:
+    return f"{size} point{'' if size == '1.0' else 's'}"

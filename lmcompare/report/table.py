@@ -1,0 +1,173 @@
+"""The comparison on a terminal: tasks down and arms across, or task by task where it is narrow."""
+
+import textwrap
+from collections.abc import Iterator
+
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from lmcompare.comparison import Comparison, Mean
+from lmcompare.report.figures import (
+    cell_notes,
+    counted,
+    points,
+    printable,
+    signed,
+    spread,
+    usual_count,
+)
+from lmcompare.report.headline import QUICK, headline
+
+MEAN = "mean"
+
+
+def print_table(comparison: Comparison, console: Console) -> None:
+    """Everything on the console, at any width: what does not fit is folded, never cut."""
+    words(console, comparison.title, "bold")
+    if comparison.quick:
+        words(console, QUICK, "yellow")
+    if comparison.tasks:
+        layouts = (grid(comparison, metrics=True), grid(comparison, metrics=False))
+        fitting = (table for table in layouts if width(table, console) <= console.width)
+        if table := next(fitting, None):
+            console.print(table)
+        else:
+            print_folded(comparison, console)
+        words(console, legend(comparison), "dim")
+    for line in remarks(comparison):
+        words(console, line)
+    for sentence in headline(comparison):
+        words(console, sentence, "bold")
+
+
+def words(console: Console, text: str, style: str = "") -> None:
+    """One paragraph: no markup is read in it, and long words are folded."""
+    console.print(Text(printable(text), style=style, overflow="fold"), highlight=False)
+
+
+def width(table: Table, console: Console) -> int:
+    unbounded = console.options.update(width=10_000)
+    return Measurement.get(console, unbounded, table).maximum
+
+
+def grid(comparison: Comparison, *, metrics: bool) -> Table:
+    """`metrics`: in a column of their own; else below the task's name."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("task", no_wrap=True)
+    if metrics:
+        table.add_column("metric", no_wrap=True, style="dim")
+    usual = usual_count(comparison)
+    for arm in comparison.arms:
+        table.add_column(heading(arm), justify="right", no_wrap=True)
+    for task in comparison.tasks:
+        metric = printable(task.metric or "no result")
+        name = Text(printable(task.name))
+        first = [name, Text(metric)] if metrics else [name.append(f"\n  {metric}", style="dim")]
+        cells = [comparison.cell(arm, task.name) for arm in comparison.arms]
+        best = max((cell.mean for cell in cells if cell.mean is not None), default=None)
+        figures = [
+            figure(
+                spread(cell.mean, cell.sd),
+                cell_notes(cell, usual),
+                cell.mean is not None and cell.mean == best and len(cells) > 1,
+            )
+            for cell in cells
+        ]
+        table.add_row(*first, *figures)
+    if len(comparison.tasks) > 1:
+        table.add_section()
+        means = [figure(spread(mean.mean, mean.sd), mark(mean), False) for mean in comparison.means]
+        table.add_row(Text(MEAN, style="bold"), *([Text("")] if metrics else []), *means)
+    return table
+
+
+def heading(arm: str) -> Text:
+    """Folded between words to about the width of a figure."""
+    lines = textwrap.wrap(printable(arm), 14, break_long_words=False) or [printable(arm)]
+    return Text("\n".join(lines))
+
+
+def figure(text: str, notes: list[str], best: bool) -> Text:
+    """A note a line, so that a column stays narrow."""
+    shown = Text(text, style="bold" if best else "")
+    for note in notes:
+        shown.append(f"\n({note})", style="yellow")
+    return shown
+
+
+def inline(text: str, notes: list[str]) -> str:
+    return f"{text} ({', '.join(notes)})" if notes else text
+
+
+def mark(mean: Mean) -> list[str]:
+    """A mean that stands on fewer runs or tasks than it should is explained below the table."""
+    return ["see below"] if mean.reason else []
+
+
+def print_folded(comparison: Comparison, console: Console) -> None:
+    """Task by task, one line an arm; a name that is too long gets a line of its own."""
+    usual = usual_count(comparison)
+    for task in comparison.tasks:
+        facts = f" ({task.metric})" if task.metric else ""
+        words(console, f"{task.name}{facts}", "bold")
+        for arm in comparison.arms:
+            cell = comparison.cell(arm, task.name)
+            print_pair(console, arm, inline(spread(cell.mean, cell.sd), cell_notes(cell, usual)))
+    if len(comparison.tasks) > 1:
+        words(console, MEAN, "bold")
+        for mean in comparison.means:
+            print_pair(console, mean.arm, inline(spread(mean.mean, mean.sd), mark(mean)))
+
+
+def print_pair(console: Console, name: str, text: str) -> None:
+    name = printable(name)
+    room = console.width - 2
+    if len(name) + 2 + len(text) <= room:
+        words(console, f"  {name}{text.rjust(room - len(name))}")
+    else:
+        console.print(Padding(Text(name, overflow="fold"), (0, 0, 0, 2)), highlight=False)
+        padded = Text(text, justify="right", overflow="fold")
+        console.print(Padding(padded, (0, 0, 0, 4)), highlight=False)
+
+
+def legend(comparison: Comparison) -> str:
+    """What the figures are."""
+    splits = sorted({task.split for task in comparison.tasks if task.split})
+    seeds = {run.seed for run in comparison.runs}
+    of = f" on {' and '.join(splits)}" if splits else ""
+    spread_of = " ± sample standard deviation" if len(seeds) > 1 else ""
+    return f"Points{of}: mean over {counted(len(seeds), 'seed')}{spread_of}."
+
+
+def remarks(comparison: Comparison) -> Iterator[str]:
+    """Differences between arms, then everything that is missing, one line each."""
+    for d in comparison.differences:
+        if d.mean is not None:
+            over = (
+                counted(d.tasks, "task")
+                if d.tasks == len(comparison.tasks)
+                else (f"{d.tasks} of {counted(len(comparison.tasks), 'task')}")
+            )
+            yield f"{d.a} − {d.b}: {signed(d.mean)} over {over}"
+    for mean in comparison.means:
+        if mean.reason and len(comparison.tasks) > 1:
+            yield f"mean of {mean.arm}: {mean.reason}"
+    for failed in comparison.failed:
+        task = f"{failed.task}, " if failed.task else ""
+        yield f"failed: {failed.run} ({failed.arm}, {task}seed {failed.seed}): {failed.reason}"
+    for run in comparison.runs:
+        if run.undefined:
+            yield f"undefined: {run.run} ({run.arm}, {run.task}, seed {run.seed}): {run.undefined}"
+    for note in comparison.notes:
+        yield f"note: {note}"
+    for facts in comparison.pretraining:
+        shown = ", ".join(
+            f"{name} {points(value) if name.endswith('accuracy') else f'{value:.4g}'}"
+            for name, value in facts.metrics.items()
+            if value is not None
+        )
+        yield f"pretraining {facts.run}: {shown or facts.status}"

@@ -1,0 +1,100 @@
+"""Jobs in processes of their own, some at a time: one that dies takes nothing else with it. The processes are forked
+from a server that has the heavy imports behind it, so that a job starts in milliseconds."""
+
+import importlib
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from lmcompare import signals
+from lmcompare.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_PREEMPTED, Stopped, UserError
+
+Job = dict[str, Any]  # plain JSON
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a job returned, or why it did not."""
+
+    value: Any = None
+    reason: str = ""
+    status: int = 0
+
+
+def run(
+    function: str, jobs: list[Job], *, at_once: int, threads: int, preload: list[str]
+) -> Iterator[tuple[int, Answer]]:
+    """Call `module:function` for every job; yields (number, answer) as they end."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(preload)
+    waiting = list(enumerate(jobs))
+    running: dict[Connection, tuple[int, Any]] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once and not signals.asked():
+                number, job = waiting.pop(0)
+                ours, theirs = context.Pipe(duplex=False)
+                process = context.Process(target=_child, args=(function, job, threads, theirs))
+                process.start()
+                theirs.close()
+                running[ours] = (number, process)
+            for pipe in wait(list(running), timeout=0.2):
+                number, process = running.pop(pipe)  # type: ignore[call-overload]
+                yield number, _collect(pipe, process)  # type: ignore[arg-type]
+            if signals.asked():
+                _pass_on(running)
+                if not running:
+                    raise signals.stopped()
+    finally:
+        for _, process in running.values():
+            process.terminate()
+
+
+def _pass_on(running: dict[Connection, tuple[int, Any]]) -> None:
+    for _, process in running.values():
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGTERM)
+
+
+def _collect(pipe: Connection, process: Any) -> Answer:
+    try:
+        answer = Answer(**json.loads(pipe.recv_bytes()))
+    except EOFError:
+        process.join()
+        answer = Answer(None, f"the process died with exit status {process.exitcode}", EXIT_BUG)
+    process.join()
+    pipe.close()
+    return answer
+
+
+def _child(function: str, job: Job, threads: int, pipe: Connection) -> None:
+    """In the new process: call the function, send back what it says."""
+    import torch
+
+    torch.set_num_threads(threads)
+    answer = _call(function, job)
+    pipe.send_bytes(json.dumps(vars(answer)).encode())
+    pipe.close()
+
+
+def _call(function: str, job: Job) -> Answer:
+    module, _, name = function.partition(":")
+    callee: Callable[[Job], Any] = getattr(importlib.import_module(module), name)
+    try:
+        return Answer(callee(job))
+    except (UserError, Stopped) as error:
+        return Answer(None, str(error), error.status)
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        return Answer(None, f"bug: {error!r}", EXIT_BUG)
+
+
+def paused(answer: Answer) -> bool:
+    return answer.status in (EXIT_INTERRUPTED, EXIT_PREEMPTED)
