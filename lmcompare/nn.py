@@ -101,3 +101,13 @@ def draw_weights(module: nn.Module, *, std: float, generator: torch.Generator) -
 def mean_over_tokens(x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
     weights_BT1 = mask_BT[..., None].to(x_BTD.dtype)
     return (x_BTD * weights_BT1).sum(1) / weights_BT1.sum(1)
+
+
+def waves(length: int, width: int) -> Tensor:
+    """Sines and cosines of falling frequency, as Vaswani et al. 2017, §3.5; neighbors look alike from the start."""
+    place_T1 = torch.arange(length)[:, None].float()
+    rate_D = 10000.0 ** (-torch.arange(0, width, 2).float() / width)
+    table_TD = torch.zeros(length, width)
+    table_TD[:, 0::2] = torch.sin(place_T1 * rate_D)
+    table_TD[:, 1::2] = torch.cos(place_T1 * rate_D[: width // 2])
+    return table_TD

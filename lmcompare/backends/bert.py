@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lmcompare import files
 from lmcompare.backends import bert_layout as layout
 from lmcompare.batches import Inputs, stack
-from lmcompare.nn import Block, draw_weights
+from lmcompare.nn import Block, draw_weights, waves
 from lmcompare.registry import activations, backends
 from lmcompare.text.wordpiece import WordPiece
 from lmcompare.types import Example, Task, View
@@ -76,6 +76,13 @@ class BertEncoder(nn.Module):
         return torch.tanh(self.pooler(top_BTD[at_B, pool_B]))
 
 
+STARTS = (
+    "init_std",
+    "embedding_std",
+    "position_start",
+)  # how weights are drawn, not what they make
+
+
 @backends.register("bert")
 class Bert:
     """BERT: bidirectional Transformer, masked LM and next-sentence prediction."""
@@ -98,7 +105,8 @@ class Bert:
         attention_dropout: float | None = None,
         epsilon: float = 1e-12,
         init_std: float = 0.02,
-        embedding_std: float | None = None,
+        embedding_std: float | None = None,  # of words and positions; absent: init_std
+        position_start: Literal["random", "waves"] = "random",
     ) -> None:
         self.settings: dict[str, Any] = {
             k: v for k, v in locals().items() if k not in ("self", "tokenizer")
@@ -108,7 +116,7 @@ class Bert:
             dropout if attention_dropout is None else attention_dropout
         )
         self.tokenizer, self.width, self.depth, self.longest = tokenizer, width, layers, positions
-        network = {k: v for k, v in self.settings.items() if k not in ("init_std", "embedding_std")}
+        network = {k: v for k, v in self.settings.items() if k not in STARTS}
         self.encoder = BertEncoder(vocabulary=tokenizer.size, **network)
         self.tied = self.encoder.words.weight  # V × D: an LM objective's output matrix
         self.warnings: list[str] = []
@@ -117,11 +125,13 @@ class Bert:
         """Fresh weights, a function of the seed."""
         generator = torch.Generator().manual_seed(seed)
         draw_weights(self.encoder, std=self.settings["init_std"], generator=generator)
-        if self.settings["embedding_std"] is not None:
-            with torch.no_grad():
-                self.encoder.words.weight.normal_(
-                    0.0, self.settings["embedding_std"], generator=generator
-                )
+        std = self.settings["embedding_std"] or self.settings["init_std"]
+        with torch.no_grad():
+            self.encoder.words.weight.normal_(0.0, std, generator=generator)
+            if self.settings["position_start"] == "waves":
+                self.encoder.positions.weight.copy_(waves(self.longest, self.width) * std * 2**0.5)
+            else:
+                self.encoder.positions.weight.normal_(0.0, std, generator=generator)
 
     def views(self, task: Task, example: Example, length: int) -> list[View]:
         """`[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`; one view an option, or a window of a long context."""

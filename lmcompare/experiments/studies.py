@@ -15,7 +15,7 @@ class Model(Frozen):
     backend: str
     pretrain: str = ""  # a preset of configs/pretrain, or a file
     model: str = ""  # a run, a folder or a hub id
-    set: Table = {}
+    set: Table = Field(default_factory=dict)
 
 
 class Arm(Frozen):
@@ -26,7 +26,7 @@ class Arm(Frozen):
     mode: str = ""  # finetune or features of
     model: str = ""  # one of the study's models
     config: str = ""  # preset of configs/<mode>
-    set: Table = {}
+    set: Table = Field(default_factory=dict)
 
 
 class Study(Frozen):
@@ -34,7 +34,7 @@ class Study(Frozen):
     quick: bool = False
     tasks: list[str] = Field(min_length=1)
     seeds: list[int] = Field(min_length=1)
-    models: dict[str, Model] = {}
+    models: dict[str, Model] = Field(default_factory=dict)
     arms: list[Arm] = Field(min_length=1)
 
 

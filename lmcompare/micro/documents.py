@@ -30,7 +30,8 @@ def documents(words: Lexicon, count: int, seed: str) -> Iterator[list[str]]:
 def document(rng: random.Random, words: Lexicon) -> list[str]:
     topic = words.topics.draw(rng)
     fields = rng.sample(topic.fields, 2)
-    facts = [grammar.fact(rng, words, field) for field in fields]
+    good = rng.random() < 0.5  # a document tells good news or bad news throughout
+    facts = [grammar.fact(rng, words, field, good) for field in fields]
     asked = pick(rng, facts)
     told: list[str] = []
     if early := rng.random() < 0.25:  # some documents open with the question that they answer

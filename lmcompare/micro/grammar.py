@@ -36,9 +36,12 @@ def pick(rng: random.Random, items: Sequence[T]) -> T:
     return items[int(rng.random() * len(items))]
 
 
-def fact(rng: random.Random, words: Lexicon, field: Field) -> Fact:
+def fact(rng: random.Random, words: Lexicon, field: Field, good: bool | None = None) -> Fact:
+    """A fact about a thing of the field; good or bad news, where that matters."""
     verbs, opposite = sides(rng, field.deed)
-    quality, contrary, good = ends(rng, words.scales.draw(rng))
+    scale = words.scales.draw(rng)
+    good = rng.random() < 0.5 if good is None else good
+    quality, contrary = (scale.good, scale.bad) if good else (scale.bad, scale.good)
     who, place = words.persons.draw(rng), words.places.draw(rng)
     return Fact(who, verbs, opposite, field.things.draw(rng), quality, contrary, good, place)
 

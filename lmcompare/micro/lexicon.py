@@ -18,7 +18,7 @@ TOPICS, FIELDS, CONCEPTS, PEOPLE, SCALES = (
     4,
     20,
 )  # FIELDS and PEOPLE in each topic, CONCEPTS in each field
-PERSONS, PLACES, ORGANIZATIONS = 80, 50, 50
+PERSONS, PLACES, ORGANIZATIONS = 70, 45, 45
 SYNONYMS = 2  # words for one concept or one deed
 ADJECTIVES = 3  # words for one end of a scale
 DOUBLES = 2  # words with a second sense, in each field

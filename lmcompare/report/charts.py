@@ -1,5 +1,5 @@
-"""Small charts as SVG. Places are given in percent, so that a chart takes its room's width while its
-dots stay round and its text keeps its size; colors are CSS variables, so that both schemes have theirs."""
+"""Small charts as SVG. Places are in percent, so that a chart takes its room's width while its dots
+stay round and its text keeps its size. Colors are the style sheet's, which has two schemes."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 COLORS = 8  # as many as the style sheet names; from the ninth arm on they come again, dashed
-
-Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -27,10 +25,11 @@ class Scale:
 
 @dataclass(frozen=True)
 class Line:
-    points: Sequence[Point]
+    points: Sequence[tuple[int, float]]
     color: int
     title: str
     dots: bool = False  # where the points are few, and far apart
+    arm: int | None = None  # whose line steps back when another arm is chosen
 
 
 def scale(values: Iterable[float], about: int = 4) -> Scale:
@@ -46,8 +45,15 @@ def scale(values: Iterable[float], about: int = 4) -> Scale:
     return Scale(first * step, last * step, tuple(i * step for i in range(first, last + 1)))
 
 
+def step_scale(steps: Iterable[int]) -> Scale:
+    """From zero to the last step, with round numbers between."""
+    last = max(steps, default=0) or 1
+    round_ones = scale([0, last], about=3)
+    return Scale(0, last, tuple(tick for tick in round_ones.ticks if tick <= last))
+
+
 def share_scale(values: Iterable[float]) -> Scale:
-    """Zero to one for figures in points, and as far below zero as they go: the same for all tasks."""
+    """From zero, or as far below it as the figures go, to one: the same for all tasks."""
     lowest = min([0.0, *values])
     low = -0.25 * math.ceil(-lowest / 0.25 - 1e-9)
     return Scale(low, 1.0, tuple(i / 4 for i in range(round(4 * low), 5)))
@@ -68,7 +74,7 @@ def strip(
     label: str,
     bar: bool = False,
 ) -> Markup:
-    """One row of dots, each value with its title; a tick or a bar for the mean, a dashed line below."""
+    """A row of titled dots, a tick or a bar for their mean, a dashed line for the floor."""
     parts = grid(on)
     if floor is not None:
         x = on.place(floor)
@@ -79,7 +85,7 @@ def strip(
         parts.append(box.format(start, end - start))
     if mean is not None:
         x = on.place(mean)
-        parts.append(Markup('<line class="mean" x1="{0}%" x2="{0}%" y1="20%" y2="80%"/>').format(x))
+        parts.append(Markup('<line class="mean" x1="{0}%" x2="{0}%" y1="14%" y2="86%"/>').format(x))
     dot = Markup('<circle class="dot" cx="{}%" cy="50%" r="3.5"><title>{}</title></circle>')
     parts += [dot.format(on.place(value), title) for value, title in values]
     svg = Markup('<svg class="strip {}" role="img" aria-label="{}">{}</svg>')
@@ -107,7 +113,7 @@ def labels(on: Scale, factor: float) -> Markup:
 
 
 def plot(lines: Sequence[Line], *, x: Scale, y: Scale, label: str, factor: float = 1) -> Markup:
-    """Lines over steps: numbers at the left and below, the lines themselves in a stretched square."""
+    """Lines over steps: numbers at the left and below, the lines in a square that is stretched."""
     width = Markup('<line class="{}" x1="0" x2="100" y1="{y}" y2="{y}"/>')
     rules = [
         width.format("zero" if t == 0 else "grid", y=f"{100 - float(y.place(t)):.2f}")
@@ -125,13 +131,13 @@ def plot(lines: Sequence[Line], *, x: Scale, y: Scale, label: str, factor: float
 
 
 def curve(line: Line, x: Scale, y: Scale) -> Markup:
-    """A path; a lone point, or points that are wanted as dots, are strokes of no length with round ends."""
-    places = [(x.place(a), f"{100 - float(y.place(b)):.2f}") for a, b in line.points]
-    path = "M" + "L".join(f"{a} {b}" for a, b in places)
-    if line.dots or len(places) == 1:
-        path += "".join(f"M{a} {b}h0" for a, b in places)
-    marks = Markup('<path class="line {}{}" d="{}"><title>{}</title></path>')
-    return marks.format(color(line.color), " dots" if line.dots else "", path, line.title)
+    """A path; dots, and a point that is alone, are strokes of no length with round ends."""
+    places = [f"{x.place(a)} {100 - float(y.place(b)):.2f}" for a, b in line.points]
+    dots = line.dots or len(places) == 1
+    path = "".join(f"M{place}h0" for place in places) if dots else "M" + "L".join(places)
+    arm = Markup(' data-arm="{}"').format(line.arm) if line.arm is not None else ""
+    mark = Markup('<path class="line {}{}"{} d="{}"><title>{}</title></path>')
+    return mark.format(color(line.color), " dots" if dots else "", arm, path, line.title)
 
 
 def number(value: float) -> str:

@@ -1,6 +1,6 @@
 """Figures as people read them: points (a share times 100) with one decimal."""
 
-from lmcompare.comparison import Cell, Comparison
+from lmcompare.comparison import Cell, Comparison, TaskFacts
 
 NOTHING = "–"
 
@@ -49,3 +49,15 @@ def counted(number: int, word: str) -> str:
 def printable(text: str) -> str:
     """Names come from the user: nothing in them may steer a terminal."""
     return "".join(c if c.isprintable() else "�" for c in text)
+
+
+def task_name(name: str) -> dict[str, str]:
+    """`micro.` is quieter than what follows it."""
+    prefix, dot, rest = name.rpartition(".")
+    return {"prefix": prefix + dot, "rest": rest, "full": name}
+
+
+def task_facts(task: TaskFacts) -> dict[str, str]:
+    metric = f"{task.metric}, {task.split}" if task.metric else "no run finished"
+    majority = points(task.majority) if task.majority is not None else ""
+    return {**task_name(task.name), "metric": metric, "majority": majority}

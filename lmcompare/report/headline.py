@@ -1,7 +1,7 @@
 """The outcome in a few plain sentences, every number of them computed from the comparison."""
 
 from lmcompare.comparison import Comparison, Difference, Mean
-from lmcompare.report.figures import counted, points
+from lmcompare.report.figures import counted, points, signed
 
 QUICK = (
     "Quick run: little training, few seeds. It shows that everything works; it is not a finding."
@@ -19,10 +19,11 @@ def headline(comparison: Comparison) -> list[str]:
     sentences = []
     if TUNED in arms and RANDOM in arms:
         sentences.append(worth(comparison, arms[TUNED], arms[RANDOM]))
+        sentences += by_seed(between(comparison, arms[TUNED], arms[RANDOM]))
         if FEATURES in arms:
             sentences.append(way(comparison, arms[TUNED], arms[FEATURES]))
         sentences += [
-            f"{arm}, which is not pretrained at all, reaches {points(mean.mean)}."
+            f"With no network at all ({arm}): {points(mean.mean)} points."
             for role, arm in arms.items()
             if role[0] == "baseline" and (mean := mean_of(comparison, arm)).mean is not None
         ]
@@ -55,10 +56,9 @@ def worth(comparison: Comparison, tuned: str, random: str) -> str:
     size = points(abs(difference.mean))
     over = f"on average over {share(difference, comparison)}"
     if size == "0.0":
-        return f"Pretraining makes no difference {over} (0.0 points{by_seed(difference)})."
-    if difference.mean < 0:
-        return f"Pretraining costs {counted_points(size)} {over}{in_brackets(by_seed(difference))}."
-    return f"Pretraining is worth {counted_points(size)} {over}{in_brackets(by_seed(difference))}."
+        return f"Pretraining makes no difference (0.0 points) {over}."
+    verb = "costs" if difference.mean < 0 else "is worth"
+    return f"Pretraining {verb} {counted_points(size)} {over}."
 
 
 def way(comparison: Comparison, tuned: str, features: str) -> str:
@@ -139,15 +139,15 @@ def share(difference: Difference, comparison: Comparison) -> str:
     return total if difference.tasks == len(comparison.tasks) else f"{difference.tasks} of {total}"
 
 
-def by_seed(difference: Difference) -> str:
+def by_seed(difference: Difference) -> list[str]:
+    """How far the seeds are apart: one sentence, where there are seeds to tell."""
     values = sorted(value.value for value in difference.per_seed)
     if len(values) < 2:
-        return ""
-    return f"; {points(values[0])} to {points(values[-1])} by seed, {len(values)} seeds"
-
-
-def in_brackets(text: str) -> str:
-    return f" ({text.removeprefix('; ')})" if text else ""
+        return ["One seed only, so chance cannot be told from effect."] if values else []
+    return [
+        f"{len(values)} seeds have every task with and without pretraining; by seed the difference "
+        f"is {signed(values[0])} to {signed(values[-1])}."
+    ]
 
 
 def counted_points(size: str) -> str:

@@ -7,9 +7,9 @@
 a folder        the files above in it, at any depth, in the order of their names
 
 `sentences`: "lines" takes each line for a sentence, "split" splits running text by the rules of
-sentences.py. "auto" splits everything but a .txt whose first lines look like sentences: at least half
-of them end like one and at most a quarter hold more than one. A text with almost no sentence ends
-cannot be split, so its lines are kept too.
+sentences.py. "auto" splits everything but a .txt whose first lines look like sentences: at least
+half of them end like one and at most a quarter hold more than one. A text with almost no sentence
+ends cannot be split, so its lines are kept too.
 """
 
 import hashlib

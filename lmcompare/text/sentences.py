@@ -1,6 +1,6 @@
 """Running English text to sentences, by rules: no model, the same answer everywhere.
 
-A sentence ends at `.`, `!`, `?` or an ellipsis, with the closing quotes and brackets after it, where
+A sentence ends at `.`, `!`, `?` or an ellipsis, with the closing quotes and brackets after it, if
 white space follows and then something that can begin a sentence. A full stop after an abbreviation,
 an initial or a list's number does not end one. White space of any kind becomes one space.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 # The look-behind keeps a run of marks from being tried again from its second mark on: linear time.
-END = re.compile(r"(?<![.!?…])([.!?…]++)( [.!?…])*+([\"'”’´»)\]}]*+)\s")
+END = re.compile(r"(?<![.!?…])([.!?…]++)([\"'”’´»)\]}]*+)\s")
 OPENING = "\"'“‘«([{—–-_*`"
 CLOSING = "\"'”’´»)]}_*"
 MARKS = ".!?…"
@@ -22,9 +22,9 @@ def _words(text: str) -> frozenset[str]:
 
 # Before a name or more of the same: never the end of a sentence.
 NEVER = _words(
-    "mr mrs ms messrs mm dr st ste prof capt col gen lt sgt maj cmdr adm rev revd hon rt pres gov sen "
-    "rep mme mlle mdlle mdme mons esq vs v cf viz eg e.g i.e al vol vols b d ed eds trans approx ca c "
-    "op dept univ mt ft hp gens brig cpl pvt supt insp det fr ven mgr"
+    "mr mrs ms messrs mm dr st ste prof capt col gen lt sgt maj cmdr adm rev revd hon rt pres gov "
+    "sen rep mme mlle mdlle mdme mons esq vs v cf viz eg e.g i.e al vol vols b d ed eds trans "
+    "approx ca c op dept univ mt ft hp gens brig cpl pvt supt insp det fr ven mgr"
 )
 NUMBERED = _words("no nos p pp fig figs ch sec art mar")  # the same, but only before a number
 # May end one; it does if a word follows that begins sentences more often than names.
@@ -72,12 +72,12 @@ def paragraphs(lines: Iterable[str]) -> Iterator[str]:
 def _ends(text: str, begin: int, match: re.Match[str]) -> bool:
     following = text[match.end() : match.end() + 40].lstrip(OPENING + " ")
     first = following[:1]
-    if first.islower() or not first:
+    if not first or first.islower() or first in MARKS:
         return False
     marks = match[1]
-    if marks != "." or match[2]:  # "!", "?", an ellipsis
+    if marks != ".":  # "!", "?", an ellipsis
         return first.isalnum() or marks[-1] in "!?"
-    if match[3]:  # a quote or bracket closes after the full stop
+    if match[2]:  # a quote or bracket closes after the full stop
         return True
     word = text[max(begin, match.start() - 30) : match.start()].rpartition(" ")[2].lstrip(OPENING)
     if len(word) == 1 and word.isalpha() and word.isupper():
@@ -111,4 +111,6 @@ def _unwrapped(block: list[str]) -> Iterator[str]:
 
 
 def _runs_on(line: str, after: str) -> bool:
-    return after[0].islower() and not ended(line)
+    if ended(line):
+        return line.endswith(".") and line.rpartition(" ")[2][:-1].lower() in NEVER  # "... and Mr."
+    return after[0].islower()

@@ -3,7 +3,7 @@
 import random
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -83,7 +83,10 @@ METRIC = {"score": "pearson", "tags": "entity_f1", "span": "exact_match"}
 def gold_of(rows: list[Example], kind: str) -> list[Any]:
     if kind != "span":
         return [row.label for row in rows]
-    return [tuple(row.texts[1][s:e] for s, e in row.label) for row in rows]  # type: ignore[union-attr, misc]
+    spans = [cast(tuple[tuple[int, int], ...], row.label) for row in rows]
+    return [
+        tuple(row.texts[1][s:e] for s, e in each) for row, each in zip(rows, spans, strict=True)
+    ]
 
 
 def fitted(kind: str, train: list[Example], seed: int = 0) -> Bow:

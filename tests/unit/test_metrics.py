@@ -276,7 +276,8 @@ def test_order_range_and_perfection(name: str, data: st.DataObject) -> None:
     gold, told = map(list, zip(*pairs, strict=True))
     value = evaluate([name], gold, told, AB)[0][name]
     shuffled = data.draw(st.permutations(pairs))
-    again = evaluate([name], *map(list, zip(*shuffled, strict=True)), AB)[0][name]
+    turned, told_again = map(list, zip(*shuffled, strict=True))
+    again = evaluate([name], turned, told_again, AB)[0][name]
     assert (value is None) == (again is None)
     if value is not None and again is not None:
         assert type(value) is float and -1 <= value <= 1

@@ -1,0 +1,227 @@
+"""`lmc bench`: how fast is this machine, beside the ordinary way? The same small BERT (30,522 pieces, 4 layers of 256),
+the same batches, step by step in turn, so that a noisy machine disturbs both sides alike."""
+# ruff: noqa: TID253
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from lmcompare import batches, device, registry, results
+from lmcompare.backends.bert import Bert
+from lmcompare.errors import UserError, unknown
+from lmcompare.objectives.mlm_nsp import Batch, MlmNsp
+from lmcompare.types import View
+
+VOCABULARY, LENGTH, PRETRAINING_BATCH, TUNING_BATCH = 30_522, 128, 16, 32
+SIZES = {"layers": 4, "width": 256, "heads": 4, "positions": 512}
+RATE = 1e-4
+EPOCH_PART = 8  # steps a timing: batches differ in length, and both sides see the same ones
+Step = Callable[[], int]  # one optimizer step; returns the real tokens that it read
+
+
+class Vocabulary:
+    """The ids of BERT's released vocabulary, which the speed does not depend on."""
+
+    size, pad_id, unk_id, cls_id, sep_id, mask_id = VOCABULARY, 0, 100, 101, 102, 103
+
+
+def measure(what: list[str], *, repeats: int, note: Callable[[str], None]) -> dict[str, Any]:
+    """Tokens a second on both sides, medians over the repeats, and the ratio of them."""
+    kinds = {"pretrain": pretraining, "finetune": tuning}
+    for name in what:
+        if name not in kinds:
+            raise UserError(unknown("benchmark", name, kinds))
+    machine = device.machine()
+    rows = []
+    for name in what or kinds:
+        note(f"{name}: warming up")
+        ours, theirs, title, theirs_name = kinds[name](machine)
+        rows.append(
+            {
+                "name": name,
+                "what": title,
+                "theirs_name": theirs_name,
+                **race(ours, theirs, repeats, note),
+            }
+        )
+    return {
+        "format": 1,
+        "device": machine.describe(),
+        "threads": machine.threads,
+        "repeats": repeats,
+        "versions": results.versions(),
+        "rows": rows,
+    }
+
+
+def race(ours: Step, theirs: Step, repeats: int, note: Callable[[str], None]) -> dict[str, Any]:
+    speeds: dict[str, list[float]] = {"ours": [], "theirs": []}
+    for number in range(repeats + 1):  # the first pair only warms up
+        for side, step in (("ours", ours), ("theirs", theirs)):
+            begun = time.perf_counter()
+            tokens = step()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            if number:
+                speeds[side].append(tokens / (time.perf_counter() - begun))
+        note(f"pair {number} of {repeats}")
+    ratios = [a / b for a, b in zip(speeds["ours"], speeds["theirs"], strict=True)]
+    return {
+        "ours": statistics.median(speeds["ours"]),
+        "theirs": statistics.median(speeds["theirs"]),
+        "ratio": statistics.median(ratios),
+        "ratios": [round(r, 3) for r in ratios],
+    }
+
+
+def pretraining(machine: device.Machine) -> tuple[Step, Step, str, str]:
+    """Masked LM and next sentence at 128 tokens: BertForPreTraining as its documentation uses it, and ours."""
+    from transformers import BertConfig, BertForPreTraining
+
+    backend = Bert(Vocabulary(), **SIZES)  # type: ignore[arg-type]
+    backend.draw(1)
+    objective = MlmNsp(backend, length=LENGTH)
+    objective.draw(2)
+    objective.to(machine.device).train()
+    reference: Any = BertForPreTraining(their_config(BertConfig))
+    reference.to(machine.device).train()
+    batch = random_instances(backend).to(machine.device)
+    labels_BT = torch.full_like(batch.inputs.ids_BT, -100).flatten()
+    labels_BT[batch.places_M] = batch.words_M
+    labels_BT = labels_BT.view_as(batch.inputs.ids_BT)
+    optimizer = registry.optimizers.build(
+        {"name": "adamw", "rate": RATE}, objective.named_parameters()
+    )
+    ordinary = torch.optim.AdamW(reference.parameters(), lr=RATE)
+
+    def ours() -> int:
+        optimizer.zero_grad(set_to_none=True)
+        with machine.autocast():
+            losses = objective.losses(batch)
+        counts = objective.counts(batch)
+        sum(losses[k] / counts[k] for k in losses).backward()  # type: ignore[union-attr]
+        torch.nn.utils.clip_grad_norm_(objective.parameters(), 1.0)
+        optimizer.step()
+        return batch.tokens
+
+    def theirs() -> int:
+        ordinary.zero_grad()
+        reference(
+            input_ids=batch.inputs.ids_BT,
+            token_type_ids=batch.inputs.segments_BT,
+            attention_mask=torch.ones_like(batch.inputs.ids_BT),
+            labels=labels_BT,
+            next_sentence_label=batch.random_B,
+        ).loss.backward()
+        torch.nn.utils.clip_grad_norm_(reference.parameters(), 1.0)
+        ordinary.step()
+        return batch.tokens
+
+    title = f"pretraining step, {PRETRAINING_BATCH} × {LENGTH} tokens"
+    return ours, theirs, title, "BertForPreTraining in a plain loop"
+
+
+def random_instances(backend: Any) -> Batch:
+    """Full sequences with 15 % of the tokens to be told."""
+    rng = np.random.default_rng(1)
+    ids_BT = rng.integers(1000, VOCABULARY, (PRETRAINING_BATCH, LENGTH))
+    segments = (np.arange(LENGTH) >= LENGTH // 2).astype(int).tolist()
+    inputs = backend.stack([View(row.tolist(), segments) for row in ids_BT])
+    masked = round(0.15 * LENGTH)
+    places = [
+        b * LENGTH + p for b in range(PRETRAINING_BATCH) for p in rng.permutation(LENGTH)[:masked]
+    ]
+    words = torch.from_numpy(rng.integers(1000, VOCABULARY, len(places)))
+    followed = torch.from_numpy(rng.integers(0, 2, PRETRAINING_BATCH))
+    return Batch(inputs, torch.tensor(places), words, followed)
+
+
+def tuning(machine: device.Machine) -> tuple[Step, Step, str, str]:
+    """Fine-tuning on sentences as long as SST-2's: our length buckets, and the same batches padded to 128."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    backend = Bert(Vocabulary(), **SIZES)  # type: ignore[arg-type]
+    backend.draw(1)
+    head = torch.nn.Linear(SIZES["width"], 2).to(machine.device)
+    backend.encoder.to(machine.device).train()
+    reference: Any = BertForSequenceClassification(their_config(BertConfig))
+    reference.to(machine.device).train()
+    views, lengths = short_sentences()
+    order = batches.epoch_order(lengths, batch=TUNING_BATCH, seed=1, epoch=0, buckets=True)
+    labels = torch.from_numpy(np.random.default_rng(2).integers(0, 2, len(views)))
+    named = [*backend.encoder.named_parameters(), *head.named_parameters()]
+    optimizer = registry.optimizers.build({"name": "adamw", "rate": RATE}, named)
+    ordinary = torch.optim.AdamW(reference.parameters(), lr=RATE)
+    turn = {"ours": 0, "theirs": 0}
+
+    def chosen(side: str) -> np.ndarray:
+        turn[side] += 1
+        return order[(turn[side] - 1) % len(order)]
+
+    def ours() -> int:
+        tokens = 0
+        for _ in range(EPOCH_PART):
+            rows = chosen("ours")
+            inputs = backend.stack([views[i] for i in rows]).to(machine.device)
+            optimizer.zero_grad(set_to_none=True)
+            with machine.autocast():
+                pooled = backend.encoder.pool(backend.encoder(inputs)[-1], inputs.pool_B)
+                loss = F.cross_entropy(head(pooled).float(), labels[rows].to(machine.device))
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_([p for _, p in named], 1.0)
+            optimizer.step()
+            tokens += int(lengths[rows].sum())
+        return tokens
+
+    def theirs() -> int:
+        tokens = 0
+        for _ in range(EPOCH_PART):
+            rows = chosen("theirs")
+            ids_BT, mask_BT = padded([views[i] for i in rows])
+            ordinary.zero_grad()
+            reference(
+                input_ids=ids_BT.to(machine.device),
+                attention_mask=mask_BT.to(machine.device),
+                labels=labels[rows].to(machine.device),
+            ).loss.backward()
+            torch.nn.utils.clip_grad_norm_(reference.parameters(), 1.0)
+            ordinary.step()
+            tokens += int(lengths[rows].sum())
+        return tokens
+
+    title = f"fine-tuning on short sentences, {EPOCH_PART} steps of {TUNING_BATCH}"
+    return ours, theirs, title, f"BertForSequenceClassification padded to {LENGTH}"
+
+
+def their_config(kind: Any) -> Any:
+    return kind(
+        vocab_size=VOCABULARY,
+        hidden_size=SIZES["width"],
+        num_hidden_layers=SIZES["layers"],
+        num_attention_heads=SIZES["heads"],
+        intermediate_size=4 * SIZES["width"],
+    )
+
+
+def short_sentences() -> tuple[list[View], np.ndarray]:
+    """Lengths spread like SST-2's training phrases and sentences: 3 to 60 pieces, about 25 on average."""
+    rng = np.random.default_rng(3)
+    lengths = np.clip(rng.gamma(4.0, 5.5, EPOCH_PART * TUNING_BATCH).astype(int) + 3, 3, 60)
+    views = [
+        View([101, *rng.integers(1000, VOCABULARY, n - 2).tolist(), 102], [0] * n) for n in lengths
+    ]
+    return views, lengths
+
+
+def padded(views: list[View]) -> tuple[torch.Tensor, torch.Tensor]:
+    ids_BT = torch.zeros(len(views), LENGTH, dtype=torch.long)
+    mask_BT = torch.zeros(len(views), LENGTH, dtype=torch.long)
+    for b, view in enumerate(views):
+        ids_BT[b, : len(view.ids)] = torch.tensor(view.ids)
+        mask_BT[b, : len(view.ids)] = 1
+    return ids_BT, mask_BT

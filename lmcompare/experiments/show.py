@@ -1,0 +1,218 @@
+"""`lmc ls` and `lmc show`: what has a name, and what a config comes to."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lmcompare import config as configs
+from lmcompare import registry, results
+from lmcompare.errors import UserError, unknown
+from lmcompare.types import Example, Task, View
+
+
+def listing(room: str) -> dict[str, Any]:
+    """A table: what stands in a room of the house, in configs/, or in the runs folder."""
+    if not room:
+        names = [*registry.ROOMS, "configs", "runs"]
+        return {"room": "rooms", "columns": ["name"], "rows": [{"name": name} for name in names]}
+    if room == "configs":
+        rows = [
+            {"name": name, "for": folder.name}
+            for folder in sorted(p for p in configs.presets().iterdir() if p.is_dir())
+            for name in configs.preset_names(folder.name)
+        ]
+        return {"room": room, "columns": ["name", "for"], "rows": rows}
+    if room == "runs":
+        columns = ["run", "status", "task", "metric", "value"]
+        return {"room": room, "columns": columns, "rows": list(run_rows())}
+    if room not in registry.ROOMS:
+        raise UserError(unknown("room", room, [*registry.ROOMS, "configs", "runs"]))
+    things = registry.ROOMS[room]
+    rows = [{"name": name, "about": things.about(name)} for name in things.names()]
+    return {"room": room, "columns": ["name", "about"], "rows": rows}
+
+
+def run_rows() -> Iterator[dict[str, Any]]:
+    for path in sorted(results.root().glob("**/run.json")):
+        record = results.read(path.parent)
+        primary = (record.result or {}).get("primary") or {}
+        value = primary.get("value")
+        yield {
+            "run": os.path.relpath(record.path, results.root()),
+            "status": record.status,
+            "task": (record.result or {}).get("task", ""),
+            "metric": primary.get("metric", ""),
+            "value": value if value is None else round(value, 4),
+        }
+
+
+def describe(name: str, assignments: list[str], data: Path | None) -> dict[str, Any]:
+    """A preset, a file, a run or a task, told in full."""
+    if (Path(name) / "run.json").is_file() or (results.root() / name / "run.json").is_file():
+        path = Path(name) if (Path(name) / "run.json").is_file() else results.root() / name
+        record = results.read(path)
+        facts = {"run": record.run, "status": record.status, "config": record.config}
+        return facts | {
+            "result": record.result,
+            "text": [f"# {record.status}", *toml(record.config)],
+        }
+    if name in registry.tasks.names():
+        return describe_task(name, data)
+    for room, describe_room in (
+        ("pretrain", pretraining),
+        ("finetune", using),
+        ("features", using),
+    ):
+        is_file = name.endswith(".toml") and Path(name).is_file()
+        if name in configs.preset_names(room) or (is_file and room == room_of(Path(name))):
+            return describe_room(configs.assign(configs.read_table(name, room), assignments), room)
+    known = [n for room in ("pretrain", "finetune", "features") for n in configs.preset_names(room)]
+    raise UserError(unknown("config", name, [*known, *registry.tasks.names()]))
+
+
+def room_of(path: Path) -> str:
+    """A file with a corpus or an objective pretrains; one with a transfer uses a model."""
+    table = configs.read_table(str(path), "pretrain")
+    if "transfer" not in table:
+        return "pretrain"
+    return str(table["transfer"].get("name", "finetune"))
+
+
+def pretraining(table: configs.Table, room: str) -> dict[str, Any]:
+    """Config, parameters by part, and an instance as the model sees it, cut from the config's own corpus."""
+    import torch
+
+    config = configs.resolve(configs.Pretrain, table)
+    size = config.tokenizer.get("size", 0)
+    with torch.device("meta"):
+        backend = registry.backends.build(config.backend, Pieces(size))
+        objective = registry.objectives.build(config.objective, backend)
+    encoder = sum(p.numel() for p in backend.encoder.parameters())
+    total = sum(p.numel() for p in objective.parameters())
+    counts = {"encoder": encoder, "heads": total - encoder, "total": total}
+    text = [*toml(configs.dump(config)), "", *counted(counts), "", *instance(config)]
+    return {"config": configs.dump(config), "parameters": counts, "text": text}
+
+
+def instance(config: configs.Pretrain) -> list[str]:
+    """The first training instance: learned from a little of the corpus, where the config names one."""
+    if not config.corpus.path:
+        return ["# give --set corpus.path=... to see one instance"]
+    import itertools
+    import tempfile
+
+    import numpy as np
+
+    from lmcompare.experiments.pretrain import source
+    from lmcompare.text import shards
+
+    documents = list(itertools.islice(source(config.corpus).documents(), 200))
+    tokenizer = registry.tokenizers.build(config.tokenizer, (s for d in documents for s in d))
+    backend = registry.backends.build(config.backend, tokenizer)
+    objective = registry.objectives.build(config.objective, backend)
+    with tempfile.TemporaryDirectory() as folder:
+        tokens = shards.build(documents, tokenizer, Path(folder) / "tokens")
+        objective.prepare(tokens, config.corpus.holdout, config.seed, lambda: None)
+        batch = objective.batch(np.array([0]), 0)
+    seen = " ".join(tokenizer.pieces[i] for i in batch.inputs.ids_BT[0].tolist())
+    wanted = " ".join(tokenizer.pieces[i] for i in batch.words_M.tolist())
+    relation = "comes from elsewhere" if int(batch.random_B[0]) else "follows"
+    return [
+        "# one instance, with a vocabulary from the corpus's first documents",
+        f"sees    {seen}",
+        f"tells   {wanted}",
+        f"judges  the second half {relation}",
+    ]
+
+
+def using(table: configs.Table, room: str) -> dict[str, Any]:
+    """A transfer preset: model and task are given when it is used."""
+    config = configs.Transfer.model_validate({"backend": "bert", "task": {"name": ""}, **table})
+    full = configs.dump(config)
+    for key in ("transfer", "optimizer", "schedule"):
+        full[key] = registry.ROOMS[configs.Transfer.rooms[key]].check(full[key], key)
+    shown = {k: v for k, v in full.items() if k not in ("task", "model", "backend")}
+    text = [f"# for lmc {room}: the task and the model come from the command line", *toml(shown)]
+    return {"config": shown, "text": text}
+
+
+def describe_task(name: str, data: Path | None) -> dict[str, Any]:
+    """A task's facts, its sizes, and one example as BERT sees it (with whole words in place of pieces)."""
+    from lmcompare.experiments.task_data import read_task
+
+    found = read_task({"name": name}, data)
+    task = found.task
+    example = found.splits["train"][0]
+    backend = registry.backends.get("bert")(Pieces.of(example), layers=0, width=1, heads=1)
+    views = backend.views(task, example, 512)
+    facts: dict[str, Any] = {
+        "task": task.name,
+        "kind": task.kind,
+        "labels": list(task.labels),
+        "metrics": list(task.metrics),
+        "examples": found.sizes,
+        "source": task.source,
+        "warnings": found.warnings,
+    }
+    lines = [
+        f"{key}: {', '.join(map(str, v)) if isinstance(v, list) else v}" for key, v in facts.items()
+    ]
+    shown = [f"sees    {seen(backend, view)}" for view in views]
+    return facts | {"text": [*lines, "", *shown, f"answer  {answer(task, example)}"]}
+
+
+def seen(backend: Any, view: View) -> str:
+    return " ".join(backend.tokenizer.pieces[i] for i in view.ids)
+
+
+def answer(task: Task, example: Example) -> Any:
+    from lmcompare.evaluation import gold
+
+    told = gold(example)
+    return example.options[told] if task.kind == "choice" and told is not None else told
+
+
+def counted(parameters: dict[str, int]) -> list[str]:
+    return [f"# {name}: {number:,} parameters" for name, number in parameters.items()]
+
+
+def toml(table: dict[str, Any], prefix: str = "") -> list[str]:
+    """A table as TOML, its own keys first."""
+    import json
+
+    own = {k: v for k, v in table.items() if not isinstance(v, dict) and v is not None}
+    lines = [f"{k} = {json.dumps(v, ensure_ascii=False)}" for k, v in own.items()]
+    for key, value in table.items():
+        if isinstance(value, dict):
+            lines += ["", f"[{prefix}{key}]", *toml(value, f"{prefix}{key}.")]
+    return lines
+
+
+class Pieces:
+    """Stands in for a tokenizer where only sizes or whole words are wanted."""
+
+    pad_id, unk_id, cls_id, sep_id, mask_id = range(5)
+
+    def __init__(self, size: int, words: tuple[str, ...] = ()) -> None:
+        self.pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+        self.size = size or len(self.pieces)
+
+    @classmethod
+    def of(cls, example: Example) -> "Pieces":
+        texts = (*example.texts, *example.options, *example.words)
+        return cls(0, tuple(dict.fromkeys(word for text in texts for word in text.split())))
+
+    def encode(self, text: str) -> list[int]:
+        return [self.pieces.index(word) for word in text.split()]
+
+    def encode_words(self, words: tuple[str, ...]) -> list[list[int]]:
+        return [self.encode(word) for word in words]
+
+    def encode_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        places, start = [], 0
+        for word in text.split():
+            start = text.index(word, start)
+            places.append((start, start + len(word)))
+            start += len(word)
+        return self.encode(text), places

@@ -1,0 +1,90 @@
+"""The comparison as one HTML file: no network, no script needed to read it, both color schemes."""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from lmcompare import __version__, config, files
+from lmcompare.comparison import Comparison
+from lmcompare.report import sections
+from lmcompare.report.headline import QUICK, headline
+
+HERE = Path(__file__).parent
+Settings = Sequence[tuple[str, Mapping[str, Any]]]  # (run, its config)
+
+
+def write(comparison: Comparison, path: Path, *, settings: Settings = ()) -> None:
+    """Replace the page at `path` in one step; the folder is made where it is missing."""
+    page = render(comparison, settings=settings)
+    with files.disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    files.write(path, page.encode("utf-8", "replace"))
+
+
+def render(comparison: Comparison, *, settings: Settings = ()) -> str:
+    """The page's text. Every value goes through the template's escaping."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    first, *others = headline(comparison)
+    script = (HERE / "page.js").read_text(encoding="utf-8")
+    return environment.get_template("page.html.j2").render(
+        comparison=comparison,
+        version=__version__,
+        quick=QUICK if comparison.quick else "",
+        first=re.sub(r"(\d) (points?)\b", "\\1\u00a0\\2", first),  # kept on one line
+        others=others,
+        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=source_hash(script),
+        data=Markup(embedded(comparison.to_json())),
+        settings=grouped(comparison, settings),
+        **sections.all_of(comparison),
+    )
+
+
+def source_hash(script: str) -> str:
+    """The page's policy lets exactly this script run, whatever else may get into the page."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def embedded(data: Any) -> str:
+    """JSON that cannot end the element it stands in."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+def grouped(comparison: Comparison, settings: Settings) -> list[dict[str, Any]]:
+    """By arm: what all of its runs share, said once, and what is each run's own."""
+    arm_of = {run.run: run.arm for run in comparison.runs}
+    arm_of |= {run.run: run.arm for run in comparison.pretraining}
+    by_arm: dict[str, dict[str, dict[str, str]]] = {}
+    for run, table in settings:
+        flat = {
+            key: json.dumps(value, ensure_ascii=False)
+            for key, value in config.flatten(table).items()
+        }
+        by_arm.setdefault(arm_of.get(run, ""), {})[run] = flat
+    out = []
+    for arm, runs in by_arm.items():
+        first, *rest = runs.values()
+        shared = {k: v for k, v in first.items() if all(flat.get(k) == v for flat in rest)}
+        own = {
+            run: [(k, v) for k, v in flat.items() if k not in shared] for run, flat in runs.items()
+        }
+        out.append({"arm": arm, "count": len(runs), "shared": list(shared.items()), "own": own})
+    return out

@@ -1,0 +1,108 @@
+"""What is odd about a task's data, in words; and the hash that stands for it in a run."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+
+from lmcompare.errors import DataError
+from lmcompare.types import Example, Split, Task
+
+
+def digest(examples: Iterable[Example]) -> str:
+    """SHA-256 of the examples as canonical JSON, a line each: their order counts."""
+    whole = hashlib.sha256()
+    for example in examples:
+        line = json.dumps(
+            asdict(example), ensure_ascii=False, sort_keys=True, separators=(",", ":")
+        )
+        whole.update(line.encode() + b"\n")
+    return whole.hexdigest()
+
+
+def inspect(splits: Mapping[Split, list[Example]], task: Task) -> list[str]:
+    """Warnings, one a finding. A split without a single example is an error."""
+    for split, examples in splits.items():
+        if not examples:
+            raise DataError(f"{task.source or task.name}: split {split!r} of {task.name} is empty")
+    found = list[str]()
+    for split, examples in splits.items():
+        found += [f"{task.name}: {split}: {what}" for what in _alone(examples, task)]
+    if "train" in splits:
+        for split in splits:
+            if split != "train":
+                found += _against_train(splits["train"], splits[split], split, task)
+    return found
+
+
+def _alone(examples: list[Example], task: Task) -> list[str]:
+    """What can be seen in one split."""
+    found = list[str]()
+    if len(examples) == 1:
+        found.append("a single example")
+    if empty := sum(_empty(example) for example in examples):
+        found.append(f"{empty:,} of {len(examples):,} examples have an empty or blank text")
+    seen = Counter(_key(example, task) for example in examples)
+    if doubles := len(examples) - len(seen):
+        found.append(f"{doubles:,} of {len(examples):,} examples repeat another one")
+    same_id = len(examples) - len({example.id for example in examples})
+    if same_id:
+        found.append(f"{same_id:,} ids stand for more than one example")
+    labels = [example.label for example in examples if example.label is not None]
+    if 0 < len(labels) < len(examples):
+        found.append(f"{len(examples) - len(labels):,} of {len(examples):,} examples have no label")
+    if labels and task.kind in ("classify", "score") and len(set(labels)) == 1:
+        kind = "one class" if task.kind == "classify" else "one score"
+        found.append(f"{kind} only ({labels[0]!r}), so some metrics are undefined here")
+    return found
+
+
+def _against_train(
+    train: list[Example], examples: list[Example], split: Split, task: Task
+) -> list[str]:
+    found = list[str]()
+    inside = {_key(example, task) for example in examples}
+    if leaked := sum(_key(example, task) in inside for example in train):
+        found.append(
+            f"{task.name}: {leaked:,} of {len(train):,} train examples stand in {split} with the "
+            "same text (leakage)"
+        )
+    if task.kind in ("classify", "tags"):
+        ours, theirs = _labels(train), _labels(examples)
+        if theirs and (only := sorted(ours - theirs)):
+            found.append(f"{task.name}: labels of train that {split} lacks: {', '.join(only)}")
+        if only := sorted(theirs - ours):
+            found.append(f"{task.name}: labels of {split} that train lacks: {', '.join(only)}")
+    return found
+
+
+def _labels(examples: list[Example]) -> set[str]:
+    found = set[str]()
+    for example in examples:
+        if isinstance(example.label, tuple):
+            found.update(map(str, example.label))
+        elif example.label is not None:
+            found.add(str(example.label))
+    return found
+
+
+def _empty(example: Example) -> bool:
+    texts = (*example.texts, *example.options, *example.words)
+    return not texts or not all(text.strip() for text in texts)
+
+
+def _key(example: Example, task: Task) -> tuple[tuple[str, ...], ...]:
+    """The texts without regard to case, white space or, where the task has none, order."""
+    texts = [_normal(text) for text in example.texts]
+    if task.symmetric:
+        texts.sort()
+    return (
+        tuple(texts),
+        tuple(map(_normal, example.options)),
+        tuple(map(_normal, example.words)),
+    )
+
+
+def _normal(text: str) -> str:
+    return " ".join(text.casefold().split())
