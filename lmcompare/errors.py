@@ -1,4 +1,5 @@
-"""Two kinds of error: a UserError says in one message what is wrong, where, and what would be right; else it is a bug."""
+"""Two kinds of error: a UserError says in one message what is wrong, where, and what would be right; the rest are
+bugs."""
 
 import difflib
 from collections.abc import Iterable

@@ -64,7 +64,13 @@ def pretrained(run: str = "pretrain-s1") -> Row:
     metrics = {"loss": 2.14, "mlm_accuracy": 0.612, "perplexity": 5.05}
     log = [{"step": step, "loss": 9 - step / 100, "losses": {}} for step in range(1, 600, 20)]
     log += [{"step": step, "split": "dev", "metrics": metrics} for step in (200, 400, 600)]
-    result = {"kind": "pretrain", "seed": 1, "metrics": {"dev": metrics}, "seconds": 9.0, "tokens": 7}
+    result = {
+        "kind": "pretrain",
+        "seed": 1,
+        "metrics": {"dev": metrics},
+        "seconds": 9.0,
+        "tokens": 7,
+    }
     settings = {"backend": {"name": "bert", "layers": 2}, "seed": 1}
     return "pretraining", Record(Path(run), run, "finished", settings, result, None, log)
 
@@ -74,7 +80,7 @@ def config(task: str, seed: int, weights: str | None) -> dict[str, Any]:
 
 
 def suite(arms: int = 4, tasks: int = 9, seeds: int = 3) -> list[Row]:
-    """A whole study: the four arms of the demo and as many more as asked for, one pretraining run."""
+    """A whole study: the arms of the demo, as many more as asked for, and one pretraining run."""
     roles = [("baseline", None), ("finetune", "random"), ("features", "pretrained")]
     names = ["bag of words", "random start", "frozen features", "fine-tuned"]
     rows = [pretrained()]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lmcompare import cache, device, files, registry, results, signals
+from lmcompare.checkpoints import State
 from lmcompare.config import Corpus, Pretrain, dump, fingerprint
 from lmcompare.errors import UserError
 from lmcompare.progress import Progress
@@ -69,10 +70,7 @@ def pretrain(
         run.machine(machine.world, machine.threads, str(machine.device))
         tokenizer = read_tokenizer(config, text, run.path / "tokenizer", progress, machine)
         tokens = tokenize(text, tokenizer, progress, machine)
-        backend = registry.backends.build(config.backend, tokenizer)
-        backend.draw(config.seed)
-        objective = registry.objectives.build(config.objective, backend)
-        objective.draw(config.seed + 1)
+        backend, objective = network(config, tokenizer)
         data_seed = config.seed if config.data_seed is None else config.data_seed
         progress.note("cutting the corpus into instances")
         objective.prepare(tokens, config.corpus.holdout, data_seed, signals.check)
@@ -95,28 +93,44 @@ def pretrain(
             return {}
         with files.new_folder(run.model, {"run": run.name}) as folder:
             backend.save(folder, objective.heads())
-        dev = [row["metrics"] for row in results.read(run.path).log if row.get("split") == "dev"][
-            -1
-        ]
-        return run.finish(
-            {
-                "kind": config.kind,
-                "backend": config.backend["name"],
-                "corpus": config.corpus.path,
-                "seed": config.seed,
-                "metrics": {"dev": dev},
-                "examples": {"train": len(objective.rows), "dev": len(objective.held_rows)},
-                "steps": state.step,
-                "best_step": state.best_step,
-                "stopped": state.stopped,
-                "tokens": state.tokens,
-                "device": machine.describe(),
-                "threads": machine.threads,
-                "parameters": {"total": parameters(objective), "trained": parameters(objective)},
-                "data_hash": text.hash,
-                "model_hash": backend.fingerprint,
-            }
-        )
+        figures = {"model_hash": backend.fingerprint, "data_hash": text.hash}
+        return run.finish(told(config, objective, run, machine, state) | figures)
+
+
+def network(config: Pretrain, tokenizer: Any) -> tuple[Any, Any]:
+    """Encoder and heads, drawn from the seed."""
+    backend = registry.backends.build(config.backend, tokenizer)
+    backend.draw(config.seed)
+    objective = registry.objectives.build(config.objective, backend)
+    objective.draw(config.seed + 1)
+    return backend, objective
+
+
+def told(
+    config: Pretrain, objective: Any, run: results.Run, machine: device.Machine, state: State
+) -> dict[str, Any]:
+    """What the result says: how good, how long, how large."""
+    dev = [row["metrics"] for row in results.read_lines(run.path / "log.jsonl") if "split" in row][
+        -1
+    ]
+    return {
+        "kind": config.kind,
+        "backend": config.backend["name"],
+        "corpus": config.corpus.path,
+        "seed": config.seed,
+        "metrics": {"dev": dev},
+        "examples": {"train": len(objective.rows), "dev": len(objective.held_rows)},
+        "steps": state.step,
+        "best_step": state.best_step,
+        "stopped": state.stopped,
+        "tokens": state.tokens,
+        "device": machine.describe(),
+        "threads": machine.threads,
+        "parameters": {
+            "total": parameters(objective),
+            "trained": parameters(objective, trained=True),
+        },
+    }
 
 
 def code_hash(package: Path) -> str:

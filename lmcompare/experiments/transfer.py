@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lmcompare import device, evaluation, files, models, results, signals
+from lmcompare.checkpoints import State
 from lmcompare.config import Transfer, dump, fingerprint
 from lmcompare.experiments.pretrain import parameters
 from lmcompare.experiments.task_data import TaskData, figures, read_task
@@ -78,31 +79,34 @@ def transfer(
             return {}
         facts = answer(learner, found, datasets, run, machine)
         keep(run, backend, learner, encoder=mode == "finetune")
-        frozen = 0 if mode == "finetune" else parameters(backend.encoder)
-        return run.finish(
-            {
-                "kind": mode,
-                "backend": config.backend,
-                "model": config.model,
-                "weights": config.weights,
-                "task": found.task.name,
-                "task_kind": found.task.kind,
-                "seed": config.seed,
-                **facts,
-                "steps": state.step,
-                "best_step": state.best_step,
-                "stopped": state.stopped,
-                "tokens": state.tokens,
-                "device": machine.describe(),
-                "threads": machine.threads,
-                "parameters": {
-                    "total": parameters(learner) + frozen,
-                    "trained": parameters(learner, trained=True),
-                },
-                "layer_mix": learner.body.layer_mix(),
-                "model_hash": identity["model"],
-            }
-        )
+        figures = {"model_hash": identity["model"], "data_hash": found.hash}
+        return run.finish(facts | told(config, backend, learner, machine, state) | figures)
+
+
+def told(
+    config: Transfer, backend: Any, learner: TaskLearner, machine: device.Machine, state: State
+) -> dict[str, Any]:
+    """What the result says beside its figures: with what, how long, how large."""
+    mode = config.transfer["name"]
+    frozen = 0 if mode == "finetune" else parameters(backend.encoder)
+    trained = parameters(learner, trained=True)
+    return {
+        "kind": mode,
+        "backend": config.backend,
+        "model": config.model,
+        "weights": config.weights,
+        "task": learner.task.name,
+        "task_kind": learner.task.kind,
+        "seed": config.seed,
+        "steps": state.step,
+        "best_step": state.best_step,
+        "stopped": state.stopped,
+        "tokens": state.tokens,
+        "device": machine.describe(),
+        "threads": machine.threads,
+        "parameters": {"total": parameters(learner) + frozen, "trained": trained},
+        "layer_mix": learner.body.layer_mix(),
+    }
 
 
 def load_backend(config: Transfer) -> Any:

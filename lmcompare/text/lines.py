@@ -1,10 +1,10 @@
 r"""Bytes to lines of text, strictly and in bounded memory.
 
 What counts as a line: text up to `\n` or `\r\n`, and nothing else, so U+2028, U+0085 and form feeds
-stay in the text. A lone `\r` is text as well, except in the first line: there it means a file with old
-Mac line ends, which would otherwise be read as one long line. UTF-8 with or without a byte order mark
-and UTF-16 with one are read; `.gz` is unpacked on the way. Archives are refused, never unpacked, so
-nothing in them can be written anywhere.
+stay in the text. A lone `\r` is text as well, except in the first line: there it means a file with
+old Mac line ends, which would otherwise be read as one long line. UTF-8 with or without a byte
+order mark and UTF-16 with one are read; `.gz` is unpacked on the way. Archives are refused, never
+unpacked, so nothing in them can be written anywhere.
 """
 
 import codecs

@@ -1,4 +1,4 @@
-"""Bad data, row by row of the list of faults: one clear sentence with its place, or the text untouched."""
+"""Bad files of data: one clear sentence with its place, or the text untouched."""
 
 import gzip
 import io
@@ -16,11 +16,9 @@ from hypothesis import strategies as st
 
 from lmcompare.errors import DataError
 from lmcompare.registry import tasks
-from lmcompare.tasks.checks import inspect
 from lmcompare.text.corpus import documents
 from lmcompare.text.lines import lines
 from lmcompare.text.tables import Table, read_csv, read_jsonl, read_tsv
-from lmcompare.types import Example, Task
 
 Reader = Callable[..., Table]
 
@@ -175,99 +173,12 @@ def test_f30_fields(tmp_path: Path, read: Reader, sep: str, everywhere: bool, fi
         assert (len(table.rows), len(table.skipped)) == (2, 1)
 
 
-# F31: labels
-
-
-@pytest.mark.parametrize(
-    ("label", "says"),
-    [
-        ("maybe", r"'maybe' is not a label \(rte has entailment, not_entailment\)"),
-        ("", "label is missing"),
-        ("1.0", "'1.0' is not a label"),
-        ("Entailment", "did you mean 'entailment'"),
-    ],
-    ids=["unknown", "missing", "float", "case"],
-)
-def test_f31_labels(tmp_path: Path, label: str, says: str) -> None:
-    (tmp_path / "RTE").mkdir()
-    rows = ["sentence1\tsentence2\tlabel", "ab\tcd\tentailment", f"ab\tcd\t{label}"]
-    path = write(tmp_path / "RTE" / "train.tsv", "\n".join(rows))
-    refused(path, "3:7", says, lambda: tasks.build({"name": "rte"}, tmp_path).load("train"))
-
-
-def test_f31_a_test_split_may_have_no_labels(tmp_path: Path) -> None:
-    (tmp_path / "RTE").mkdir()
-    for split in ("dev", "test"):
-        write(tmp_path / "RTE" / f"{split}.tsv", "sentence1\tsentence2\nab\tcd\n")
-    rte = tasks.build({"name": "rte"}, tmp_path)
-    assert [example.label for example in rte.load("test")] == [None]
-    refused(tmp_path / "RTE" / "dev.tsv", "1:1", "no column 'label'", lambda: rte.load("dev"))
-
-
-# F32 (the data's side), F33, F36: what is odd, in words
-
-
-def classify(**settings: bool) -> Task:
-    return Task("t", "classify", ("accuracy",), lambda split: [], ("no", "yes"), **settings)
-
-
-def rows(*pairs: tuple[str, str | None]) -> list[Example]:
-    return [Example(str(i), (text,), label) for i, (text, label) in enumerate(pairs)]
-
-
-BOTH = rows(("a", "no"), ("b", "yes"))
-
-
-def test_f32_label_sets_that_differ() -> None:
-    found = inspect({"train": BOTH, "dev": rows(("c", "no"), ("d", "maybe"))}, classify())
-    assert "t: labels of train that dev lacks: yes" in found
-    assert "t: labels of dev that train lacks: maybe" in found
-
-
-@pytest.mark.parametrize("split", ["train", "dev", "test"])
-def test_f33_one_class(split: str) -> None:
-    splits = {"train": BOTH, "dev": rows(("c", "no"), ("d", "yes"))}
-    splits[split] = rows(("p", "no"), ("q", "no"))
-    found = inspect(splits, classify())
-    assert f"t: {split}: one class only ('no'), so some metrics are undefined here" in found
-
-
-def test_f33_sets_of_one_row_and_of_duplicates() -> None:
-    found = inspect({"train": rows(*[("Same  text", "yes")] * 4), "dev": BOTH[:1]}, classify())
-    assert "t: train: 3 of 4 examples repeat another one" in found
-    assert "t: dev: a single example" in found
-
-
-def test_f33_an_empty_split_is_an_error_and_a_sound_task_has_no_warning() -> None:
-    with pytest.raises(DataError, match="split 'dev' of t is empty"):
-        inspect({"train": BOTH, "dev": []}, classify())
-    assert inspect({"train": BOTH, "dev": rows(("c", "yes"), ("d", "no"))}, classify()) == []
-    assert inspect({"train": BOTH, "test": rows(("c", None))}, classify())[0].endswith(
-        "single example"
-    )
-
-
-def test_f36_train_rows_inside_dev_and_test() -> None:
-    train = rows(("The  cat", "no"), ("the cat", "yes"), ("a dog", "yes"))
-    dev = rows(("THE CAT ", "no"), ("a bird", "yes"))
-    found = inspect({"train": train, "dev": dev, "test": rows(("A dog", None))}, classify())
-    assert "t: 2 of 3 train examples stand in dev with the same text (leakage)" in found
-    assert "t: 1 of 3 train examples stand in test with the same text (leakage)" in found
-    pair = [Example("1", ("a", "b"), "no"), Example("2", ("c", "d"), "yes")]
-    turned = [Example("3", ("b", "a"), "no"), Example("4", ("e", "f"), "yes")]
-    assert inspect({"train": pair, "dev": turned}, classify()) == []
-    (leak,) = inspect({"train": pair, "dev": turned}, classify(symmetric=True))
-    assert leak.startswith("t: 1 of 2 train examples stand in dev")
-
-
 # F34: long and empty texts (the readers' side)
 
 
 @pytest.mark.parametrize("text", ["", "  \u00a0 "], ids=["empty", "blank"])
-def test_f34_empty_and_blank_texts_are_kept_and_counted(tmp_path: Path, text: str) -> None:
+def test_f34_empty_and_blank_texts_are_kept(tmp_path: Path, text: str) -> None:
     assert texts(read_tsv(write(tmp_path / "a", f"n\ttext\n1\t{text}\n"))) == [text]
-    found = inspect({"train": rows((text, "no"), ("b", "yes"))}, classify())
-    assert found == ["t: train: 1 of 2 examples have an empty or blank text"]
 
 
 @pytest.mark.parametrize(
@@ -286,26 +197,6 @@ def test_f34_long_texts_are_read_whole_and_soon(tmp_path: Path, text: str, endin
         read = {"tsv": read_tsv, "csv": read_csv, "jsonl": read_jsonl}[ending]
         assert texts(read(path)) == [text]
     assert time.perf_counter() - begin < 3
-
-
-# F35: scores (the data's side)
-
-
-@pytest.mark.parametrize(
-    "score", ["5.01", "-0.1", "nan", "inf", "", "4,5", "1e0", "\u0663"],
-)  # fmt: skip
-def test_f35_scores_out_of_range_or_no_numbers(tmp_path: Path, score: str) -> None:
-    (tmp_path / "STS-B").mkdir()
-    path = tmp_path / "STS-B" / "train.tsv"
-    write(path, f"sentence1\tsentence2\tscore\na\tb\t5.000\na\tb\t{score}\n")
-    stsb = tasks.build({"name": "stsb"}, tmp_path)
-    refused(path, "3:5", "not a number from 0 to 5", lambda: stsb.load("train"))
-
-
-def test_f35_constant_scores_are_named() -> None:
-    same = [Example("1", ("a", "b"), 2.5), Example("2", ("c", "d"), 2.5)]
-    (found,) = inspect({"dev": same}, Task("t", "score", ("pearson",), lambda split: [], texts=2))
-    assert "one score only (2.5)" in found
 
 
 # F37: JSON Lines
@@ -370,13 +261,13 @@ def test_f38_archives(tmp_path: Path, content: bytes, says: str) -> None:
     assert [p.name for p in tmp_path.rglob("*")] == ["data", "a.tsv"]
 
 
-@pytest.mark.parametrize("line", [b"a b c d\n", b"aaaaaaaa"], ids=["lines", "one-line"])
+@pytest.mark.parametrize("line", [b"a" * 255 + b"\n", b"a"], ids=["lines", "one-line"])
 def test_f38_a_bomb_is_stopped_early(tmp_path: Path, line: bytes) -> None:
     member = gzip.compress(line * ((64 << 20) // len(line)))
     path = write(tmp_path / "a.txt.gz", member * 16)
-    assert path.stat().st_size < 6 << 20  # and 1 GiB unpacked
+    assert path.stat().st_size < 2 << 20  # and 1 GiB unpacked
     begin = time.perf_counter()
-    with pytest.raises(DataError, match="times its own size|a line of more than"):
+    with pytest.raises(DataError, match=r"times its own size|a line of more than"):
         for _ in lines(path):
             pass
     assert time.perf_counter() - begin < 10
@@ -385,8 +276,8 @@ def test_f38_a_bomb_is_stopped_early(tmp_path: Path, line: bytes) -> None:
 # F39: any bytes at all
 
 PIECES = st.sampled_from(
-    [b'"', b",", b"\t", b"\n", b"\r", b"\r\n", b"{", b"}", b"[", b'":', b"\\u", b"\xff", b"\xfe\xff",
-     b"\0", b"\xef\xbb\xbf", b"\x1f\x8b\x08", b"PK\x03\x04", b"text", b"1e999", b"NaN", b"\xed\xa0"]
+    [b'"', b",", b"\t", b"\n", b"\r", b"\r\n", b"{", b"}", b"[", b'":', b"\\u", b"\xff", b"\0",
+     b"\xfe\xff", b"\xef\xbb\xbf", b"\x1f\x8b\x08", b"PK\x03\x04", b"text", b"1e999", b"NaN"]
 )  # fmt: skip
 ANY = st.one_of(
     st.binary(max_size=400),

@@ -1,4 +1,4 @@
-"""Sentences, paragraphs and documents: by hand, in every file format, and on real text where it is here."""
+"""Sentences, paragraphs and documents: by hand, in every format, on real text where it is here."""
 
 import gzip
 import itertools
@@ -14,7 +14,7 @@ from lmcompare.text.sentences import ended, paragraphs, split
 
 RUNNING = """The lamp had gone out. Nobody, it seemed, had noticed
 that the oil was low, and Mr.
-Hale was the last to see it.
+Hale saw it last.
 
 "Is there more?" she asked. He said
 there was none!
@@ -112,7 +112,7 @@ def test_running_text_is_one_document(tmp_path: Path) -> None:
     assert list(documents(path)) == [
         [
             "The lamp had gone out.",
-            "Nobody, it seemed, had noticed that the oil was low, and Mr. Hale was the last to see it.",
+            "Nobody, it seemed, had noticed that the oil was low, and Mr. Hale saw it last.",
             '"Is there more?" she asked.',
             "He said there was none!",
         ]
@@ -151,7 +151,6 @@ def test_a_document_that_is_not_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_columnar_files_give_the_same_documents(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
     import pyarrow.parquet
 
     texts = ["One. Two.", "Three.\n\nFour."]

@@ -1,4 +1,4 @@
-"""The GLUE table: labels, splits and metrics of each task, what is refused, and the official counts."""
+"""The GLUE table: labels and splits of each task, what is refused, and the official counts."""
 
 from collections import Counter
 from pathlib import Path
@@ -98,7 +98,7 @@ def test_missing_data_says_where_it_looked_and_what_to_set(tmp_path: Path) -> No
         task("rte", tmp_path)
     assert str(tmp_path / "glue" / "RTE") in str(caught.value)
     put(tmp_path / "RTE", "dev.tsv", "sentence1\tsentence2\tlabel", "a\tb\tentailment")
-    with pytest.raises(DataError, match="no train.tsv or train_subset.tsv"):
+    with pytest.raises(DataError, match=r"no train\.tsv or train_subset.tsv"):
         task("rte", tmp_path).load("train")
     with pytest.raises(DataError, match="did you mean 'dev'"):
         task("rte", tmp_path).load("devv")
@@ -148,7 +148,7 @@ def test_real_glue_has_the_official_counts(shared: Path, name: str) -> None:
         if split.startswith("test"):
             assert labels == {None}
         elif real.kind == "score":
-            assert min(labels) == 0.0 and max(labels) == 5.0
+            assert {0.0, 5.0} < labels
         else:
             assert labels == set(real.labels)
 

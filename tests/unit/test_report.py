@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import pytest
-from fake_runs import Row, failed, finished, pretrained, suite, unfinished
 from rich.console import Console
 
 from lmcompare.comparison import Comparison
@@ -17,6 +16,7 @@ from lmcompare.report.headline import QUICK, headline
 from lmcompare.report.page import embedded, render, write
 from lmcompare.report.table import print_table
 from lmcompare.statistics import summarize
+from tests.fake_runs import Row, failed, finished, pretrained, suite, unfinished
 
 
 def of(rows: list[Row], *, quick: bool = False) -> Comparison:

@@ -1,14 +1,14 @@
-"""Means, deviations and differences against figures worked out by hand; and nothing missing goes unsaid."""
+"""Means, deviations and differences against figures made by hand; nothing missing is silent."""
 
 import json
 import math
 
 import pytest
-from fake_runs import Row, failed, finished, pretrained, suite, unfinished
 
 from lmcompare.comparison import Comparison
 from lmcompare.errors import UserError
 from lmcompare.statistics import MOST_POINTS, summarize
+from tests.fake_runs import Row, failed, finished, pretrained, suite, unfinished
 
 KEYS = {
     "format", "title", "quick", "arms", "tasks", "cells", "means", "differences", "failed", "runs",

@@ -1,0 +1,186 @@
+"""Make one run: pretrain, transfer both ways, baselines; and ask a finished one again."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lmcompare import console
+from lmcompare.commands.options import (
+    Backend,
+    Change,
+    Config,
+    Data,
+    Force,
+    Json,
+    Model,
+    Nproc,
+    Offline,
+    Out,
+    Seed,
+    Sets,
+    Task,
+    app,
+)
+from lmcompare.console import progress, show
+
+
+@app.command()
+def pretrain(
+    backend: Backend,
+    corpus: Annotated[str, typer.Option(help='Text file, folder, or "micro".')] = "",
+    config: Config = "",
+    set_: Sets = [],  # noqa: B006
+    seed: Seed = None,
+    out: Out = None,
+    nproc: Nproc = 1,
+    force: Force = False,
+    allow_change: Change = False,
+    json_: Json = False,
+) -> None:
+    """Learn an encoder from unlabelled text.
+
+    lmc pretrain bert --corpus books/ --config bert-mini --set training.steps=20000
+    """
+    from lmcompare import config as configs
+
+    over: dict[str, Any] = {"backend": {"name": backend}}
+    if corpus:
+        over["corpus"] = {"path": corpus}
+    table = compose("pretrain", config or f"{backend}-tiny", over, set_, seed)
+    settings = configs.resolve(configs.Pretrain, table)
+    console.spread(nproc)
+    from lmcompare.experiments.pretrain import pretrain as experiment
+
+    kept: dict[str, Any] = {"out": out, "force": force, "allow_change": allow_change}
+    console.show_run(experiment(settings, progress=progress("pretrain"), **kept), json_)
+
+
+@app.command()
+def finetune(
+    backend: Backend,
+    task: Task,
+    model: Model,
+    config: Config = "",
+    set_: Sets = [],  # noqa: B006
+    random: Annotated[
+        bool, typer.Option("--random", help="Draw fresh weights: the control.")
+    ] = False,
+    seed: Seed = None,
+    data: Data = None,
+    out: Out = None,
+    nproc: Nproc = 1,
+    force: Force = False,
+    allow_change: Change = False,
+    offline: Offline = False,
+    json_: Json = False,
+) -> None:
+    """Train all weights of a pretrained encoder on a task.
+
+    lmc finetune bert --task micro.sentiment --model runs/my-bert --config bert-micro
+    """
+    over: dict[str, Any] = {"weights": "random"} if random else {}
+    table = compose("finetune", config or backend, over | {"backend": backend}, set_, seed)
+    kept: dict[str, Any] = {"out": out, "force": force, "allow_change": allow_change}
+    transfer(table, task, model, nproc, offline, json_, data=data, **kept)
+
+
+@app.command()
+def features(
+    backend: Backend,
+    task: Task,
+    model: Model,
+    config: Config = "",
+    set_: Sets = [],  # noqa: B006
+    seed: Seed = None,
+    data: Data = None,
+    out: Out = None,
+    nproc: Nproc = 1,
+    force: Force = False,
+    allow_change: Change = False,
+    offline: Offline = False,
+    json_: Json = False,
+) -> None:
+    """Train a reader on the frozen layers of an encoder.
+
+    lmc features bert --task sst2 --model runs/my-bert --set transfer.reader.hidden=128
+    """
+    table = compose("features", config or backend, {"backend": backend}, set_, seed)
+    kept: dict[str, Any] = {"out": out, "force": force, "allow_change": allow_change}
+    transfer(table, task, model, nproc, offline, json_, data=data, **kept)
+
+
+def compose(
+    room: str, name: str, over: dict[str, Any], set_: list[str], seed: int | None
+) -> dict[str, Any]:
+    """A preset, what the command line's own options say, and then every --set."""
+    from lmcompare import config as configs
+
+    table = configs.merge(configs.read_table(name, room), over)
+    return configs.assign(table if seed is None else table | {"seed": seed}, set_)
+
+
+def transfer(
+    table: dict[str, Any],
+    task: str,
+    model: str,
+    nproc: int,
+    offline: bool,
+    json_: bool,
+    **kept: Any,
+) -> None:
+    """The two ways of using an encoder differ by their config alone."""
+    from lmcompare import config as configs
+
+    console.set_offline(offline)
+    table = configs.merge({"task": {"name": task}, "model": model}, table)
+    settings = configs.resolve(configs.Transfer, table)
+    console.spread(nproc)
+    from lmcompare.experiments.transfer import transfer as experiment
+
+    console.show_run(experiment(settings, progress=progress(task), **kept), json_)
+
+
+@app.command()
+def baseline(
+    name: Annotated[str, typer.Argument(help="See `lmc ls baselines`.")],
+    task: Task,
+    set_: Sets = [],  # noqa: B006
+    seed: Seed = None,
+    data: Data = None,
+    out: Out = None,
+    force: Force = False,
+    allow_change: Change = False,
+    json_: Json = False,
+) -> None:
+    """Train a classic model on a task: the honest floor.
+
+    lmc baseline bow --task micro.sentiment
+    """
+    from lmcompare import config as configs
+
+    table = configs.assign({"baseline": {"name": name}, "task": {"name": task}}, set_)
+    settings = configs.resolve(configs.Baseline, table if seed is None else table | {"seed": seed})
+    from lmcompare.experiments.baseline import baseline as experiment
+
+    kept: dict[str, Any] = {"out": out, "force": force, "allow_change": allow_change}
+    console.show_run(experiment(settings, progress=progress(task), data=data, **kept), json_)
+
+
+@app.command("eval")
+def eval_(
+    run: Annotated[Path, typer.Argument(help="A finished run.")],
+    split: Annotated[
+        str | None, typer.Option(help="Default: the split that tables report.")
+    ] = None,
+    data: Data = None,
+    json_: Json = False,
+) -> None:
+    """Answer a split again with the weights of a finished run.
+
+    lmc eval runs/finetune-bert-micro.sentiment-s1-0123abcd --split dev
+    """
+    from lmcompare.experiments.evaluate import evaluate
+    from lmcompare.report.text import evaluation_lines
+
+    show(evaluate(run, split, data=data), evaluation_lines, json_)
