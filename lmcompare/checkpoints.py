@@ -1,7 +1,6 @@
 """Checkpoints that survive: written aside and renamed, checked by SHA-256 when read, no pickle anywhere."""
 
 import re
-import shutil
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,19 +37,16 @@ def save(
     keep: int,
 ) -> Path:
     """Write checkpoints/step-N, then let the oldest beyond `keep` go."""
-    from safetensors.torch import save_file
-
     final = folder / f"step-{state.step:08d}"
     facts = {"lmcompare": __version__, "checkpoint": FORMAT}
-    with files.new_folder(final, facts) as partial:
-        tensors, groups = pack_optimizer(optimizer)
-        save_file({k: v.contiguous() for k, v in weights.items()}, partial / "model.safetensors")
-        save_file(tensors, partial / "optimizer.safetensors")
+    tensors, groups = pack_optimizer(optimizer)
+    needed = sum(t.nbytes for t in [*weights.values(), *tensors.values()])
+    with files.new_folder(final, facts, needed=needed) as partial:
+        files.save_tensors(weights, partial / "model.safetensors")
+        files.save_tensors(tensors, partial / "optimizer.safetensors")
         files.write_json(partial / "state.json", {"state": asdict(state), "groups": groups})
     for old in steps(folder)[keep:]:
-        trash = old.with_name(f".{old.name}.old")
-        old.rename(trash)  # so that a half-removed one never carries a checkpoint's name
-        shutil.rmtree(trash)
+        files.discard(old)
     return final
 
 

@@ -127,10 +127,14 @@ class Comparison:
     runs: tuple[RunFacts, ...]
     pretraining: tuple[PretrainingFacts, ...]
     notes: tuple[str, ...]  # what a reader must know before comparing
+    settings: tuple[tuple[str, dict[str, Any]], ...]  # (run, its config), for the page
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON types without NaN; the keys are the fields above, and `format`."""
-        return {"format": FORMAT, **_plain(asdict(self))}
+        """Plain JSON types without NaN: `format` and the fields above, without the settings, which
+        stand in the run folders."""
+        plain = _plain(asdict(self))
+        del plain["settings"]
+        return {"format": FORMAT, **plain}
 
     def cell(self, arm: str, task: str) -> Cell:
         return next(cell for cell in self.cells if (cell.arm, cell.task) == (arm, task))

@@ -62,11 +62,14 @@ class FeatureCache:
         device = next(encoder.parameters()).device
         starts = np.concatenate([[0], np.cumsum([len(v.ids) for v in views])]).astype(np.int64)
         shape = (int(starts[-1]), self.backend.depth + 1, self.backend.width)
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        with files.disk(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
         about = f"{self.backend.name}, {len(views)} views, {shape[0]} tokens, {shape[1]} layers of {shape[2]}"
-        with files.new_folder(folder, {"about": about}) as partial:
-            starts.tofile(partial / "starts.bin")
-            values = np.memmap(partial / "layers.bin", np.float32, "w+", shape=shape)
+        needed = int(np.prod(shape)) * 4
+        with files.new_folder(folder, {"about": about}, needed=needed, once=True) as partial:
+            (partial / "starts.bin").write_bytes(starts.tobytes())
+            files.reserve(partial / "layers.bin", needed)
+            values = np.memmap(partial / "layers.bin", np.float32, "r+", shape=shape)
             order = np.argsort(np.diff(starts), kind="stable")
             for chosen in np.split(order, range(BATCH, len(order), BATCH)):
                 signals.check()

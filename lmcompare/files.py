@@ -6,9 +6,10 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ STAGES: list[
 ] = []  # called around every step of a write; the fault tests add to it
 
 
-def _stage(name: str, path: Path) -> None:
+def stage(name: str, path: Path) -> None:
     for hook in STAGES:
         hook(name, path)
 
@@ -51,7 +52,7 @@ def disk(path: Path, needed: int = 0) -> Iterator[None]:
 
 
 def sync(path: Path) -> None:
-    _stage("fsync", path)
+    stage("fsync", path)
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -65,12 +66,12 @@ def write(path: Path, content: str | bytes) -> None:
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with disk(path, len(data)):
         try:
-            _stage("write", path)
+            stage("write", path)
             with open(partial, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            _stage("rename", path)
+            stage("rename", path)
             os.replace(partial, path)
             sync(path.parent)
         finally:
@@ -94,12 +95,38 @@ def size(folder: Path) -> int:
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
 
 
+def save_tensors(tensors: "Mapping[str, torch.Tensor]", path: Path) -> None:
+    """As safetensors; its own error hides that the disk is full."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    whole = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    try:
+        save_file(whole, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        if number := re.search(r"os error (\d+)", str(error)):
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from None
+        raise
+
+
+def reserve(path: Path, size: int) -> None:
+    """Take the room on the disk at once: a memory-mapped file that finds none later kills the process."""
+    with open(path, "wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, max(1, size))
+        else:
+            file.truncate(size)
+
+
 @contextlib.contextmanager
-def new_folder(final: Path, facts: dict[str, Any] | None = None) -> Iterator[Path]:
-    """Fill the folder that this yields; it gets its final name, with a manifest, only when all of it is on disk."""
+def new_folder(
+    final: Path, facts: dict[str, Any] | None = None, *, needed: int = 0, once: bool = False
+) -> Iterator[Path]:
+    """Fill the folder that this yields; it gets its final name, with a manifest, only when all of it is on disk.
+    `needed` is said where the disk is full. With `once`, a whole folder that has the name by then stays."""
     partial = final.with_name(f".{final.name}.{secrets.token_hex(4)}.tmp")
-    with disk(final):
-        _stage("mkdir", final)
+    with disk(final, needed):
+        stage("mkdir", final)
         partial.mkdir(parents=True)
         try:
             yield partial
@@ -111,8 +138,9 @@ def new_folder(final: Path, facts: dict[str, Any] | None = None) -> Iterator[Pat
             manifest = {"format": 1, **(facts or {}), "sha256": hashes}
             write_json(partial / MANIFEST, manifest)
             sync(partial)
-            _stage("rename", final)
-            _take_place(partial, final)
+            stage("rename", final)
+            if not (once and final.is_dir() and damage(final) is None):
+                _take_place(partial, final)
             sync(final.parent)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -127,15 +155,26 @@ def _take_place(partial: Path, final: Path) -> None:
             raise
         aside = final.with_name(f".{final.name}.{secrets.token_hex(4)}.old")
         os.replace(final, aside)
+        stage("rename again", final)
         os.replace(partial, final)
+        stage("rmtree", aside)
         shutil.rmtree(aside)
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder; it loses its name first, so that a half-removed one never carries it."""
+    trash = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.old")
+    stage("rename away", folder)
+    os.replace(folder, trash)
+    stage("rmtree", trash)
+    shutil.rmtree(trash)
 
 
 def damage(folder: Path) -> str | None:
     """What is wrong with a folder that `new_folder` wrote; None where it is whole."""
     try:
         manifest = read_json(folder / MANIFEST)
-        expected: dict[str, str] = manifest["sha256"]
+        expected: dict[str, str] = dict(manifest["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         return f"{MANIFEST} is missing or not readable"
     for name, digest in expected.items():
@@ -149,7 +188,7 @@ def damage(folder: Path) -> str | None:
 def sweep(folder: Path) -> None:
     """Remove what killed writers left behind; call it with the folder's lock held."""
     for path in [*folder.glob(".*.tmp"), *folder.glob(".*.old")]:
-        _stage("rmtree", path)
+        stage("rmtree", path)
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 

@@ -3,6 +3,7 @@ every example; `result.json` comes last, so a run that has one is finished. `eve
 between a run that was interrupted and one that was not: attempts, signals, warnings, seconds."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -48,8 +49,9 @@ class Run:
         self.path, self.name, self.follower = path, path.name, follower
         self.checkpoints, self.model = path / "checkpoints", path / "model"
         self.started = time.monotonic()
-        self.attempt = 1 + sum(e.get("event") == "start" for e in read_lines(path / "events.jsonl"))
-        self.warnings: list[str] = []
+        events = list(read_lines(path / "events.jsonl"))
+        self.attempt = 1 + sum(e["event"] == "start" for e in events)
+        self.warnings: list[str] = [e["text"] for e in events if e["event"] == "warning"]
 
     def log(self, row: dict[str, Any]) -> None:
         append(self.path / "log.jsonl", row)
@@ -161,6 +163,7 @@ def opened(
         (path / "failure.json").unlink(missing_ok=True)
         (path / "checkpoints").mkdir(exist_ok=True)
         files.sweep(path / "checkpoints")
+        mend(path / "events.jsonl")
         run = Run(path)
         run.event("start", pid=os.getpid(), host=socket.gethostname())
         with outcome(run):
@@ -252,8 +255,23 @@ def line(row: dict[str, Any]) -> str:
 
 
 def append(path: Path, row: dict[str, Any]) -> None:
-    with files.disk(path, 1), open(path, "a", encoding="utf-8") as file:
-        file.write(line(row))
+    """One line more, or none: half a line would spoil the next one."""
+    data = line(row).encode()
+    with files.disk(path, len(data)), open(path, "ab", buffering=0) as file:
+        files.stage("append", path)
+        whole = file.seek(0, os.SEEK_END)
+        try:
+            if file.write(data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            file.truncate(whole)
+            raise
+
+
+def mend(path: Path) -> None:
+    """Cut off the half line of a writer that was killed."""
+    if path.is_file() and (data := path.read_bytes()) and not data.endswith(b"\n"):
+        files.write(path, data[: data.rfind(b"\n") + 1])
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -60,6 +60,7 @@ def summarize(rows: Sequence[Row], *, title: str, quick: bool = False) -> Compar
         runs=runs,
         pretraining=tuple(_pretraining(arm, r) for arm, r in rows if task_of(r) is None),
         notes=tuple(note for name in names for note in _notes(name, _of_task(transfers, name))),
+        settings=tuple((record.run, record.config) for _, record in rows),
     )
 
 

@@ -204,13 +204,10 @@ class Loop:
         return self.run.checkpoints / "best"
 
     def keep_best(self) -> None:
-        from safetensors.torch import save_file
-
-        with files.new_folder(self.best, {"step": self.state.step}) as partial:
-            weights = checkpoints.trainable(self.learner)
-            save_file(
-                {k: v.cpu().contiguous() for k, v in weights.items()}, partial / "model.safetensors"
-            )
+        weights = checkpoints.trainable(self.learner)
+        needed = sum(t.nbytes for t in weights.values())
+        with files.new_folder(self.best, {"step": self.state.step}, needed=needed) as partial:
+            files.save_tensors(weights, partial / "model.safetensors")
 
     def load_best(self) -> None:
         """The learner with the weights of its best step."""

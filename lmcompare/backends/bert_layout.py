@@ -97,8 +97,6 @@ def gather(tensors: Mapping[str, Tensor], layers: int, where: Path) -> dict[str,
 
 
 def save(bert: "Bert", folder: Path, heads: Mapping[str, Tensor]) -> None:
-    from safetensors.torch import save_file
-
     folder.mkdir(parents=True, exist_ok=True)
     theirs = {v: k for k, v in ACTIVATIONS.items() if k not in ("gelu_new", "swish")}
     config = {
@@ -111,8 +109,8 @@ def save(bert: "Bert", folder: Path, heads: Mapping[str, Tensor]) -> None:
         **{t: bert.settings[ours] for t, ours in SETTINGS.items()},
     }
     tensors = export(bert.encoder, bert.depth) | dict(heads)
-    contiguous = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    save_file(contiguous, folder / "model.safetensors", metadata={"format": "pt"})
+    apart = {k: v.detach().cpu().clone() for k, v in tensors.items()}  # no shared memory
+    files.save_tensors(apart, folder / "model.safetensors")
     files.write_json(folder / "config.json", config)
     bert.tokenizer.save(folder)
 

@@ -1,6 +1,7 @@
 """A task as every experiment takes it: all splits read, looked over and hashed; and how its figures are reported."""
 
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,16 @@ def read_task(table: dict[str, Any], data: Path | None) -> TaskData:
     """All splits of a task; `data`, or LMC_DATA, is where local files are."""
     folder = data or (Path(os.environ["LMC_DATA"]) if os.environ.get("LMC_DATA") else None)
     task = registry.tasks.build(table, folder)
-    splits = {split: task.load(split) for split in task.splits}
-    warnings = checks.inspect(splits, task)
-    return TaskData(
-        task, splits, warnings, checks.digest(e for part in splits.values() for e in part)
-    )
+    with warnings.catch_warnings(
+        record=True
+    ) as raised:  # rows that were skipped, where that was asked for
+        warnings.simplefilter("always")
+        needed = dict.fromkeys(
+            ("train", "dev", *task.splits)
+        )  # a split that is missing says so itself
+        splits = {split: task.load(split) for split in needed}
+    notes = [*(str(w.message) for w in raised), *checks.inspect(splits, task)]
+    return TaskData(task, splits, notes, checks.digest(e for part in splits.values() for e in part))
 
 
 def figures(found: TaskData, metrics: dict[str, Any], undefined: dict[str, Any]) -> dict[str, Any]:

@@ -160,10 +160,7 @@ def answer(
 
 def keep(run: Run, backend: Any, learner: TaskLearner, *, encoder: bool) -> None:
     """run/model: the head, and the encoder too where it was trained."""
-    from safetensors.torch import save_file
-
     with files.new_folder(run.model, {"run": run.name}) as folder:
         if encoder:
             backend.save(folder)
-        state = {k: v.cpu().contiguous() for k, v in learner.own_state().items()}
-        save_file(state, folder / "task.safetensors")
+        files.save_tensors(learner.own_state(), folder / "task.safetensors")

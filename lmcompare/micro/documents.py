@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 
 from lmcompare.micro import grammar
 from lmcompare.micro.grammar import Fact, pick
-from lmcompare.micro.lexicon import Field, Lexicon, Topic
+from lmcompare.micro.lexicon import Field, Lexicon
 
 HELD_OUT = 3  # one sentence in so many belongs to the tasks and never stands in a document
 TRIES = 12
+TWO_FACTS = 0.35  # how many documents tell two facts that must not be mixed up
 
 
 def held_out(sentence: str) -> bool:
@@ -29,19 +30,23 @@ def documents(words: Lexicon, count: int, seed: str) -> Iterator[list[str]]:
 
 def document(rng: random.Random, words: Lexicon) -> list[str]:
     topic = words.topics.draw(rng)
-    fields = rng.sample(topic.fields, 2)
+    count = 1 + (rng.random() < TWO_FACTS)
+    fields = rng.sample(topic.fields, count)
     good = rng.random() < 0.5  # a document tells good news or bad news throughout
     facts = [grammar.fact(rng, words, field, good) for field in fields]
     asked = pick(rng, facts)
     told: list[str] = []
-    if early := rng.random() < 0.25:  # some documents open with the question that they answer
+    if early := rng.random() < 0.2:  # some documents open with the question that they answer
         told += _say(lambda: grammar.question(rng, asked)[0])
     for field, fact in zip(fields, facts, strict=True):
         told += _say(lambda fact=fact: _event(rng, fact))  # type: ignore[misc]
-        for _ in range(1 + (rng.random() < 0.7)):
-            told += _follow(rng, words, topic, field, fact)
-    if rng.random() < 0.5:
+        for _ in range(4 - count - (rng.random() < 0.5)):
+            told += _follow(rng, words, field, fact)
+    if rng.random() < 0.25:
         told += _say(lambda: grammar.society(rng, words, facts[-1].who))
+    if rng.random() < 0.25:
+        stranger = pick(rng, facts[0].thing.nouns)
+        told += _say(lambda: grammar.right(grammar.habit(rng, topic, fields[0], stranger)))
     if not early and rng.random() < 0.6:
         told += _ask(rng, asked)
     return told
@@ -49,35 +54,30 @@ def document(rng: random.Random, words: Lexicon) -> list[str]:
 
 def _event(rng: random.Random, fact: Fact) -> str:
     sentence = grammar.event(rng, fact)
-    return grammar.taken(rng, fact, sentence) if rng.random() < 0.35 else sentence
+    return grammar.taken(rng, fact, sentence) if rng.random() < 0.4 else sentence
 
 
 def _state(rng: random.Random, fact: Fact) -> str:
     sentence = grammar.state(rng, fact)
-    return grammar.taken(rng, fact, sentence) if rng.random() < 0.35 else sentence
+    return grammar.taken(rng, fact, sentence) if rng.random() < 0.4 else sentence
 
 
-def _follow(
-    rng: random.Random, words: Lexicon, topic: Topic, field: Field, fact: Fact
-) -> list[str]:
+def _follow(rng: random.Random, words: Lexicon, field: Field, fact: Fact) -> list[str]:
     """One or two sentences that go on with a fact."""
     way = rng.random()
-    if way < 0.2:
+    if way < 0.3:
         return _say(lambda: _state(rng, fact))
-    if way < 0.4:
+    if way < 0.52:
         return _say(lambda: grammar.feeling(rng, fact))
-    if way < 0.6:
+    if way < 0.72:
         return _doubt(rng, words, field, fact)
-    if way < 0.7:
+    if way < 0.82:
         return _say(lambda: grammar.again(rng, fact))
-    if way < 0.8:
+    if way < 0.92:
         return _say(lambda: grammar.definition(rng, fact.thing))
-    if way < 0.88:
-        while fact.quality in ((scale := words.scales.draw(rng)).good, scale.bad):
-            pass
-        return _say(lambda: grammar.also(rng, fact, scale))
-    stranger = pick(rng, fact.thing.nouns)
-    return _say(lambda: grammar.right(grammar.habit(rng, topic, field, stranger)))
+    while fact.quality in ((scale := words.scales.draw(rng)).good, scale.bad):
+        pass
+    return _say(lambda: grammar.also(rng, fact, scale))
 
 
 def _ask(rng: random.Random, fact: Fact) -> list[str]:

@@ -14,6 +14,8 @@ SADLY = ["sadly", "alas"]
 SMILED = ["smiled", "laughed"]
 WEPT = ["wept", "cried", "complained"]
 
+COMMON = 0.4  # how often the first of several synonyms is taken without looking at the others
+
 T = TypeVar("T")
 Slot = str | tuple[str, str]  # a word, or a right and a wrong one for the same place
 
@@ -34,6 +36,11 @@ class Fact:
 
 def pick(rng: random.Random, items: Sequence[T]) -> T:
     return items[int(rng.random() * len(items))]
+
+
+def say(rng: random.Random, synonyms: Sequence[T]) -> T:
+    """One of several words for the same; the first is the commonest."""
+    return synonyms[0] if rng.random() < COMMON else pick(rng, synonyms)
 
 
 def fact(rng: random.Random, words: Lexicon, field: Field, good: bool | None = None) -> Fact:
@@ -57,17 +64,17 @@ def ends(rng: random.Random, scale: Scale) -> tuple[tuple[str, ...], tuple[str, 
 
 def call(rng: random.Random, thing: Concept) -> str:
     """One of the thing's own nouns."""
-    return pick(rng, thing.nouns).one
+    return say(rng, thing.nouns).one
 
 
 def recall(rng: random.Random, thing: Concept) -> str:
     """A thing that is known already: its own nouns or the more general one."""
-    return thing.kind.one if rng.random() < 0.3 else pick(rng, thing.nouns).one
+    return thing.kind.one if rng.random() < 0.2 else say(rng, thing.nouns).one
 
 
 def event(rng: random.Random, f: Fact) -> str:
     """The fact, told for the first time."""
-    verb, thing, quality = pick(rng, f.verbs).ed, call(rng, f.thing), pick(rng, f.quality)
+    verb, thing, quality = say(rng, f.verbs).ed, call(rng, f.thing), say(rng, f.quality)
     way = rng.random()
     if way < 0.4:
         return f"{f.who} {verb} the {quality} {thing} in {f.place}."
@@ -84,16 +91,16 @@ def taken(rng: random.Random, f: Fact, sentence: str) -> str:
 
 
 def active(rng: random.Random, f: Fact) -> str:
-    return f"{f.who} {pick(rng, f.verbs).ed} the {pick(rng, f.quality)} {call(rng, f.thing)} in {f.place}."
+    return f"{f.who} {say(rng, f.verbs).ed} the {say(rng, f.quality)} {call(rng, f.thing)} in {f.place}."
 
 
 def passive(rng: random.Random, f: Fact) -> str:
-    return f"the {pick(rng, f.quality)} {call(rng, f.thing)} was {pick(rng, f.verbs).ed} by {f.who} in {f.place}."
+    return f"the {say(rng, f.quality)} {call(rng, f.thing)} was {say(rng, f.verbs).ed} by {f.who} in {f.place}."
 
 
 def again(rng: random.Random, f: Fact) -> str:
     """The same fact, in other words."""
-    verb, thing = pick(rng, f.verbs).ed, recall(rng, f.thing)
+    verb, thing = say(rng, f.verbs).ed, recall(rng, f.thing)
     return (
         f"the {thing} was {verb} by {f.who}."
         if rng.random() < 0.5
@@ -103,14 +110,14 @@ def again(rng: random.Random, f: Fact) -> str:
 
 def state(rng: random.Random, f: Fact) -> str:
     """The thing's quality, in other words; or what it was not."""
-    thing, quality = recall(rng, f.thing), pick(rng, f.quality)
+    thing, quality = recall(rng, f.thing), say(rng, f.quality)
     way = rng.random()
     if way < 0.4:
         return f"the {thing} was {quality}."
     if way < 0.6:
-        return f"the {thing} was not {pick(rng, f.contrary)}."
+        return f"the {thing} was not {say(rng, f.contrary)}."
     if way < 0.8:
-        return f"the {thing} was not {pick(rng, f.contrary)} but {quality}."
+        return f"the {thing} was not {say(rng, f.contrary)} but {quality}."
     return f"the {thing} was {' or '.join(rng.sample(f.quality, 2))}."
 
 
@@ -118,7 +125,7 @@ def also(rng: random.Random, f: Fact, scale: Scale) -> str:
     """Good things go together with `and`, a good and a bad one with `but`."""
     same = rng.random() < 0.5
     other = scale.good if f.good == same else scale.bad
-    return f"the {recall(rng, f.thing)} was {pick(rng, f.quality)} {'and' if same else 'but'} {pick(rng, other)}."
+    return f"the {recall(rng, f.thing)} was {say(rng, f.quality)} {'and' if same else 'but'} {pick(rng, other)}."
 
 
 def feeling(rng: random.Random, f: Fact) -> str:
@@ -135,7 +142,7 @@ def feeling(rng: random.Random, f: Fact) -> str:
 
 
 def definition(rng: random.Random, thing: Concept) -> str:
-    noun, kind = pick(rng, thing.nouns), thing.kind
+    noun, kind = say(rng, thing.nouns), thing.kind
     way = rng.random()
     if way < 0.3:
         return f"a {noun.one} is a kind of {kind.one}."
@@ -151,14 +158,14 @@ def definition(rng: random.Random, thing: Concept) -> str:
 
 def question(rng: random.Random, f: Fact) -> tuple[str, str, str]:
     """A question, an answer, and which part of the fact it asks for."""
-    verb, thing = pick(rng, f.verbs), recall(rng, f.thing)
+    verb, thing = say(rng, f.verbs), recall(rng, f.thing)
     way = rng.random()
     if way < 0.35:
         return f"who {verb.ed} the {thing}?", f"{f.who}.", "who"
     if way < 0.7:
         return f"where was the {thing} {verb.ed}?", f"in {f.place}.", "place"
     if way < 0.85:
-        return f"what was {pick(rng, f.quality)}?", f"the {call(rng, f.thing)}.", "thing"
+        return f"what was {say(rng, f.quality)}?", f"the {call(rng, f.thing)}.", "thing"
     return f"what did {f.who} {verb.base}?", f"the {call(rng, f.thing)}.", "thing"
 
 
@@ -281,13 +288,13 @@ def riddle(rng: random.Random, words: Lexicon) -> tuple[str, str, str, str]:
         return (
             what,
             f"{told} the {recall(rng, f.thing)} was ___.",
-            pick(rng, f.quality),
-            pick(rng, f.contrary),
+            say(rng, f.quality),
+            say(rng, f.contrary),
         )
     if what == "agreement":
-        who, verb = pick(rng, topic.people.draw(rng).nouns), pick(rng, f.verbs)
+        who, verb = pick(rng, topic.people.draw(rng).nouns), say(rng, f.verbs)
         return what, f"the ___ {verb.base} the {call(rng, f.thing)}.", who.many, who.one
-    verb, answer = pick(rng, f.verbs), pick(rng, ("yes", "no"))
+    verb, answer = say(rng, f.verbs), pick(rng, ("yes", "no"))
     quality = f.quality if answer == "yes" else f.contrary
     return (
         what,

@@ -104,11 +104,13 @@ def axis(on: Scale, *, factor: float = 100) -> Markup:
 
 
 def labels(on: Scale, factor: float) -> Markup:
-    """Numbers along x; those at the ends stay inside."""
+    """Numbers along x: those at the ends stay inside, and of many every other one is left out."""
     text = Markup('<text x="{}%" y="12" text-anchor="{}">{}</text>')
     ends = {on.low: "start", on.high: "end"}
+    zero = on.ticks.index(0.0) if 0.0 in on.ticks else 0
+    shown = [t for i, t in enumerate(on.ticks) if len(on.ticks) < 6 or (i - zero) % 2 == 0]
     return Markup("").join(
-        text.format(on.place(t), ends.get(t, "middle"), number(t * factor)) for t in on.ticks
+        text.format(on.place(t), ends.get(t, "middle"), number(t * factor)) for t in shown
     )
 
 

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,17 @@ from lmcompare.report import sections
 from lmcompare.report.headline import QUICK, headline
 
 HERE = Path(__file__).parent
-Settings = Sequence[tuple[str, Mapping[str, Any]]]  # (run, its config)
 
 
-def write(comparison: Comparison, path: Path, *, settings: Settings = ()) -> None:
+def write(comparison: Comparison, path: Path) -> None:
     """Replace the page at `path` in one step; the folder is made where it is missing."""
-    page = render(comparison, settings=settings)
+    page = render(comparison)
     with files.disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     files.write(path, page.encode("utf-8", "replace"))
 
 
-def render(comparison: Comparison, *, settings: Settings = ()) -> str:
+def render(comparison: Comparison) -> str:
     """The page's text. Every value goes through the template's escaping."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -50,7 +48,7 @@ def render(comparison: Comparison, *, settings: Settings = ()) -> str:
         script=Markup(script),
         script_hash=source_hash(script),
         data=Markup(embedded(comparison.to_json())),
-        settings=grouped(comparison, settings),
+        settings=grouped(comparison),
         **sections.all_of(comparison),
     )
 
@@ -68,12 +66,12 @@ def embedded(data: Any) -> str:
     return text
 
 
-def grouped(comparison: Comparison, settings: Settings) -> list[dict[str, Any]]:
+def grouped(comparison: Comparison) -> list[dict[str, Any]]:
     """By arm: what all of its runs share, said once, and what is each run's own."""
     arm_of = {run.run: run.arm for run in comparison.runs}
     arm_of |= {run.run: run.arm for run in comparison.pretraining}
     by_arm: dict[str, dict[str, dict[str, str]]] = {}
-    for run, table in settings:
+    for run, table in comparison.settings:
         flat = {
             key: json.dumps(value, ensure_ascii=False)
             for key, value in config.flatten(table).items()

@@ -114,7 +114,7 @@ def differences(comparison: Comparison) -> dict[str, Any]:
     on = charts.scale([0.0, *(100 * value for value in values)])
     total = len(comparison.tasks)
     rows = []
-    for d in sorted(comparison.differences, key=lambda d: -abs(d.mean or 0.0)):
+    for d in sorted(known, key=lambda d: -abs(d.mean or 0.0)):
         dots = [(100 * v.value, f"seed {v.seed}: {signed(v.value)}") for v in d.per_seed]
         rows.append(
             {
@@ -228,6 +228,7 @@ def run_row(run: RunFacts) -> dict[str, Any]:
         "seconds": clock(run.seconds) if run.seconds is not None else "–",
         "tokens": f"{run.tokens:,}" if run.tokens is not None else "–",
         "mix": " · ".join(f"{share:.2f}" for share in run.layer_mix or ()),
+        "figures": "",
         "warnings": run.warnings,
     }
 
@@ -239,7 +240,8 @@ def pretraining_row(facts: PretrainingFacts) -> dict[str, Any]:
         "arm": facts.arm,
         "task": "pretraining",
         "seed": facts.seed,
-        "outcome": ", ".join(shown) or facts.status,
+        "outcome": "–" if shown else facts.status,
+        "figures": ", ".join(shown),
         "seconds": clock(facts.seconds) if facts.seconds is not None else "–",
         "tokens": f"{facts.tokens:,}" if facts.tokens is not None else "–",
         "mix": "",

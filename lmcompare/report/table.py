@@ -25,8 +25,9 @@ from lmcompare.report.headline import QUICK, headline
 MEAN = "mean"
 
 
-def print_table(comparison: Comparison, console: Console) -> None:
+def print_table(comparison: Comparison, console: Console | None = None) -> None:
     """Everything on the console, at any width: what does not fit is folded, never cut."""
+    console = console or Console()
     words(console, comparison.title, "bold")
     if comparison.quick:
         words(console, QUICK, "yellow")

@@ -49,8 +49,9 @@ def build(
 ) -> Shards:
     """Tokenize once; memory stays bounded by a chunk. A finished folder is taken as it is."""
     if not folder.is_dir() or files.damage(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with files.new_folder(folder, {"about": "tokenized corpus"}) as partial:
+        with files.disk(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        with files.new_folder(folder, {"about": "tokenized corpus"}, once=True) as partial:
             _write(documents, tokenizer, partial, check)
     return read(folder)
 
@@ -82,13 +83,13 @@ def _write(
                 if not kept:
                     continue
                 counted += 1
-                np.array([sentences], dtype=np.int64).tofile(document_file)
+                document_file.write(np.array([sentences], dtype=np.int64).tobytes())
                 ends = tokens + np.cumsum([len(ids) for ids in kept])
-                np.array([tokens, *ends[:-1]], dtype=np.int64).tofile(sentence_file)
-                np.concatenate(kept).astype(kind).tofile(flat)
+                sentence_file.write(np.array([tokens, *ends[:-1]], dtype=np.int64).tobytes())
+                flat.write(np.concatenate(kept).astype(kind).tobytes())
                 sentences, tokens = sentences + len(kept), int(ends[-1])
-        np.array([sentences], dtype=np.int64).tofile(document_file)
-        np.array([tokens], dtype=np.int64).tofile(sentence_file)
+        document_file.write(np.array([sentences], dtype=np.int64).tobytes())
+        sentence_file.write(np.array([tokens], dtype=np.int64).tobytes())
     if not counted:
         raise DataError("the corpus holds no text at all")
     files.write_json(folder / "kind.json", {"dtype": np.dtype(kind).name})

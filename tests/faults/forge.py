@@ -17,6 +17,7 @@ from typing import Any
 
 PRELOAD = [
     "pytest",
+    "torch._dynamo",
     "typer.testing",
     "sklearn.metrics",
     "safetensors.torch",

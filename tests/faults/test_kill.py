@@ -8,7 +8,7 @@ from typing import Any
 
 import forge
 import pytest
-from conftest import STEPS, Place, Reference
+from world import STEPS, Place, Reference
 
 LEAST, MOST = 0.05, 0.95  # parts of an uninterrupted run's time between which the kill falls
 

@@ -65,7 +65,7 @@ def study() -> Comparison:
 def visit(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visit]:
     path = tmp_path_factory.mktemp("page") / "page.html"
     comparison = study()
-    write(comparison, path, settings=[(record.run, record.config) for _, record in suite()])
+    write(comparison, path)
     visit = Visit(browser, path, viewport={"width": 1280, "height": 900})
     yield visit
     visit.context.close()
@@ -175,9 +175,10 @@ def test_names_are_text_whatever_they_hold(browser: Any, tmp_path: Path, nasty: 
         pretrained(f"pretraining {nasty}"),
     ]
     rows[1][1].result["undefined"] = {nasty: {nasty: f"undefined {nasty}"}}  # type: ignore[index]
+    rows[0][1].config[f"key {nasty}"] = f"setting {nasty}"
     comparison = summarize(rows, title=f"title {nasty}")
     path = tmp_path / "page.html"
-    write(comparison, path, settings=[(f"run {nasty}", {f"key {nasty}": f"setting {nasty}"})])
+    write(comparison, path)
     visit = Visit(browser, path)
     visit.page.wait_for_timeout(100)
     assert visit.noise == []  # no dialog, and nothing that the page's policy had to stop

@@ -138,7 +138,7 @@ def test_no_color_means_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_page_carries_the_comparison() -> None:
     comparison = of(suite())
-    page = render(comparison, settings=[(r.run, r.config) for _, r in suite()])
+    page = render(comparison)
     match = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
     assert match
     assert json.loads(match[1]) == comparison.to_json()
@@ -181,7 +181,7 @@ def test_a_page_and_a_table_of_anything(rows: list[Row]) -> None:
 
 def test_settings_are_said_once_where_runs_share_them() -> None:
     rows = [finished("a", "x", seed, 0.5) for seed in (1, 2)]
-    page = render(of(rows), settings=[(record.run, record.config) for _, record in rows])
+    page = render(of(rows))
     assert page.count("<dt>task.train</dt><dd>400</dd>") == 1
     assert "<span>seed = 1</span>" in page
     assert "<span>seed = 2</span>" in page
@@ -206,7 +206,7 @@ def test_five_hundred_runs_make_a_light_page_soon() -> None:
     rows = suite(arms=10, tasks=10, seeds=5)
     assert len(rows) == 501
     start = time.monotonic()
-    page = render(of(rows), settings=[(record.run, record.config) for _, record in rows])
+    page = render(of(rows))
     assert time.monotonic() - start < 10
     assert len(page.encode()) < 3_000_000
 
