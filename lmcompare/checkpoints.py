@@ -1,5 +1,6 @@
 """Checkpoints that survive: written aside and renamed, checked by SHA-256 when read, no pickle anywhere."""
 
+import contextlib
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -54,6 +55,22 @@ def steps(folder: Path) -> list[Path]:
     """Newest first."""
     found = [p for p in folder.glob("step-*") if re.fullmatch(r"step-\d{8}", p.name)]
     return sorted(found, reverse=True)
+
+
+def best(folder: Path, step: int) -> Path:
+    """Where the weights of the best step are kept; under its number, for a checkpoint may ask for an older one."""
+    return folder / f"best-{step:08d}"
+
+
+def let_go(folder: Path, best_step: int) -> None:
+    """Remove the best weights that no checkpoint speaks of any more."""
+    wanted = {best(folder, best_step)}
+    for path in steps(folder):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # a damaged one
+            wanted.add(best(folder, files.read_json(path / "state.json")["state"]["best_step"]))
+    for path in sorted(folder.glob("best-*")):
+        if path not in wanted:
+            files.discard(path)
 
 
 def latest(folder: Path) -> tuple[Path | None, list[str]]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 MANIFEST = "manifest.json"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 STAGES: list[
     Callable[[str, Path], None]
 ] = []  # called around every step of a write; the fault tests add to it
@@ -29,15 +30,25 @@ def stage(name: str, path: Path) -> None:
         hook(name, path)
 
 
+class DiskFull(ResourceError):
+    """No space left."""
+
+    def __init__(self, path: Path, needed: int) -> None:
+        megabytes = max(1, -(-needed >> 20))
+        super().__init__(
+            f"{path}: no space left on the disk; at least {megabytes} MB are needed. The run goes on "
+            "from its last checkpoint once there is room"
+        )
+
+
 @contextlib.contextmanager
 def disk(path: Path, needed: int = 0) -> Iterator[None]:
     """Say in one sentence that the disk is full or closed to us."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            size = f"; {max(1, needed >> 20)} MB are needed" if needed else ""
-            raise ResourceError(f"{path}: no space left on the disk{size}") from None
+        if error.errno in FULL:
+            raise DiskFull(path, needed) from None
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise ResourceError(f"{path}: not allowed to write here") from None
         if error.errno in (
@@ -142,6 +153,10 @@ def new_folder(
             if not (once and final.is_dir() and damage(final) is None):
                 _take_place(partial, final)
             sync(final.parent)
+        except (OSError, DiskFull) as error:  # by now it is known how much was wanted
+            if isinstance(error, OSError) and error.errno not in FULL:
+                raise
+            raise DiskFull(final, max(needed, size(partial))) from None
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 

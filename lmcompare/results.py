@@ -75,17 +75,20 @@ class Run:
         if (self.path / "log.jsonl").is_file():
             files.sync(self.path / "log.jsonl")
 
-    def machine(self, processes: int, threads: int, device: str) -> None:
-        """Note what computes; another number of threads or processes adds up in another order."""
+    def machine(self, processes: int, threads: int, device: str) -> list[str]:
+        """Note what computes; warnings where another number of threads or processes adds up in another order."""
         now = {"processes": processes, "threads": threads, "device": device}
         events = list(read_lines(self.path / "events.jsonl"))
         before = next((e["machine"] for e in reversed(events) if e["event"] == "machine"), now)
         self.event("machine", machine=now)
-        for key in now:
-            if before[key] != now[key]:
-                self.warn(
-                    f"not bit-identical to one uninterrupted run: {key} {before[key]} -> {now[key]}"
-                )
+        changed = [
+            f"not bit-identical to one uninterrupted run: {key} {before[key]} -> {now[key]}"
+            for key in now
+            if before[key] != now[key]
+        ]
+        for sentence in changed:
+            self.warn(sentence)
+        return changed
 
     def rewind(self, step: int, *, evaluated: bool) -> None:
         """Forget the log after the checkpoint that the run goes on from: those steps are made again, and so is the

@@ -8,7 +8,6 @@ masks of (seed, epoch, example), dropout of (seed, step, place); all other state
 import math
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,11 +18,12 @@ from lmcompare import batches, checkpoints, files, randomness, registry, signals
 from lmcompare.checkpoints import State
 from lmcompare.config import Training
 from lmcompare.device import Machine
-from lmcompare.errors import Diverged, Stopped
+from lmcompare.errors import Diverged, ModelError, Stopped
 from lmcompare.progress import Progress
 from lmcompare.results import Run
 
 SPIKE = 10.0  # a loss this many times its running average is worth a warning
+CURE = "a lower optimizer.rate is the usual cure"
 Evaluate = Callable[[], dict[str, float | None]]
 
 
@@ -82,6 +82,7 @@ class Loop:
                 if self._evaluation_due():
                     self._evaluate()
                 if self.state.stopped:
+                    self._save_if_new()
                     break
                 if self._save_due():
                     self._save()
@@ -89,8 +90,7 @@ class Loop:
                     raise signals.stopped()
                 self._step()
         except Stopped:
-            if self.machine.main and self.saved_step != self.state.step:
-                self._save()
+            self._save_if_new()
             raise
         finally:
             self.progress.stop()
@@ -138,8 +138,7 @@ class Loop:
             self._log({"step": state.step, "nonfinite": what})
             if state.bad_steps >= self.plan.max_bad_steps:
                 raise Diverged(
-                    f"the {what} was not finite at step {state.step}, {state.bad_steps} steps in a row; "
-                    "a lower optimizer.rate is the usual cure"
+                    f"the {what} was not finite at step {state.step}, {state.bad_steps} steps in a row; {CURE}"
                 )
             self._end_if_done()
             return
@@ -179,6 +178,8 @@ class Loop:
         learner.train(False)
         self.progress.note(f"evaluating at step {state.step}")
         metrics = self.evaluate()
+        if wild := [k for k, v in metrics.items() if v is not None and not math.isfinite(v)]:
+            raise Diverged(f"{', '.join(wild)} at step {state.step} is not finite; {CURE}")
         figure = metrics.get(learner.metric)
         sign = 1.0 if learner.higher_is_better else -1.0
         better = figure is not None and (state.best is None or sign * figure > sign * state.best)
@@ -199,14 +200,11 @@ class Loop:
             )
         )
 
-    @property
-    def best(self) -> Path:
-        return self.run.checkpoints / "best"
-
     def keep_best(self) -> None:
         weights = checkpoints.trainable(self.learner)
         needed = sum(t.nbytes for t in weights.values())
-        with files.new_folder(self.best, {"step": self.state.step}, needed=needed) as partial:
+        final = checkpoints.best(self.run.checkpoints, self.state.step)
+        with files.new_folder(final, needed=needed) as partial:
             files.save_tensors(weights, partial / "model.safetensors")
 
     def load_best(self) -> None:
@@ -214,8 +212,12 @@ class Loop:
         from safetensors.torch import load_file
 
         self.machine.wait()
-        weights = load_file(self.best / "model.safetensors")
-        checkpoints.load_weights(self.learner, weights, self.best)
+        path = checkpoints.best(self.run.checkpoints, self.state.best_step)
+        if problem := files.damage(path):
+            raise ModelError(
+                f"{path}: {problem}; the best weights of this run are lost, so start it again with --force"
+            )
+        checkpoints.load_weights(self.learner, load_file(path / "model.safetensors"), path)
 
     def _resume(self) -> None:
         found, passed = checkpoints.latest(self.run.checkpoints)
@@ -238,10 +240,15 @@ class Loop:
             return self.state.step % self.plan.checkpoint_every == 0
         return time.monotonic() - self.saved_at >= self.plan.checkpoint_seconds
 
+    def _save_if_new(self) -> None:
+        if self.machine.main and self.saved_step != self.state.step:
+            self._save()
+
     def _save(self) -> None:
         self.run.sync()
         weights = checkpoints.trainable(self.learner)
         checkpoints.save(self.run.checkpoints, self.state, weights, self.optimizer, self.plan.keep)
+        checkpoints.let_go(self.run.checkpoints, self.state.best_step)
         self.saved_at, self.saved_step = time.monotonic(), self.state.step
 
     def _batches(self, epoch: int) -> list[np.ndarray]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lmcompare import files
+from lmcompare import files, registry
 from lmcompare.errors import ModelError
 from lmcompare.text.wordpiece import WordPiece
 
@@ -84,11 +84,17 @@ def gather(tensors: Mapping[str, Tensor], layers: int, where: Path) -> dict[str,
         for end in ("weight", "bias"):
             theirs = tuple(f"encoder.layer.{n}.attention.self.{part}.{end}" for part in QKV)
             wanted[f"blocks.{n}.attention.qkv.{end}"] = theirs  # type: ignore[assignment]
-    missing = [t for group in wanted.values() for t in group if t not in tensors]
-    missing = [t for t in missing if not t.startswith("pooler.")]
+    known = {t for group in wanted.values() for t in group}
+    missing = sorted(t for t in known - tensors.keys() if not t.startswith("pooler."))
     if missing:
-        shown = ", ".join(sorted(missing)[:4])
+        shown = ", ".join(missing[:4])
         raise ModelError(f"{where}: {len(missing)} weights of the encoder are missing: {shown}")
+    extra = sorted(t for t in tensors.keys() - known if t.startswith(("embeddings.", "encoder.")))
+    if extra := [t for t in extra if t != "embeddings.position_ids"]:  # older releases kept those
+        shown = ", ".join(extra[:4])
+        raise ModelError(
+            f"{where}: {len(extra)} weights that config.json does not ask for: {shown}"
+        )
     return {
         ours: torch.cat([tensors[t] for t in theirs]) if len(theirs) > 1 else tensors[theirs[0]]
         for ours, theirs in wanted.items()
@@ -117,30 +123,59 @@ def save(bert: "Bert", folder: Path, heads: Mapping[str, Tensor]) -> None:
 
 def load(family: "type[Bert]", folder: Path, seed: int) -> "Bert":
     config = read_config(folder)
-    arguments = {ours: config[theirs] for theirs, ours in SETTINGS.items() if theirs in config}
-    act = config.get("hidden_act", "gelu")
+    arguments = read_settings(config, folder)
     tokenizer = WordPiece.load(folder)
-    bert = family(tokenizer, activation=ACTIVATIONS.get(act, act), **arguments)
-    if config.get("vocab_size", tokenizer.size) < tokenizer.size:
-        raise ModelError(
-            f"{folder}: the tokenizer has {tokenizer.size} pieces, the model {config['vocab_size']}"
-        )
+    rows = config.get("vocab_size", tokenizer.size)
+    if rows < tokenizer.size:
+        raise ModelError(f"{folder}: the tokenizer has {tokenizer.size} pieces, the model {rows}")
     tensors = {clean(k): v for k, v in read_tensors(folder).items()}
-    found = gather(tensors, bert.depth, folder)
+    found = gather(tensors, arguments["layers"], folder)
+    words = [rows, arguments["width"]]
+    if list(found["words.weight"].shape) != words:  # before anything of that size is made
+        raise unlike("words.weight", found["words.weight"], words, folder)
+    # a model may have more rows than its tokenizer has pieces
+    found["words.weight"] = found["words.weight"][: tokenizer.size]
+    bert = family(tokenizer, **arguments)
     bert.draw(seed)
     if "pooler.weight" not in found:
         bert.warnings.append(f"{folder}: has no pooler; a random one is used")
     own = bert.encoder.state_dict()
     for name, tensor in found.items():
-        if name == "words.weight":  # a model may have more rows than its tokenizer has pieces
-            tensor = tensor[: tokenizer.size]
         if tensor.shape != own[name].shape:
-            raise ModelError(
-                f"{folder}: {name} has the shape {list(tensor.shape)}; config.json and the tokenizer "
-                f"ask for {list(own[name].shape)}"
-            )
+            raise unlike(name, tensor, list(own[name].shape), folder)
         own[name].copy_(tensor)
     return bert
+
+
+def unlike(name: str, tensor: Tensor, wanted: list[int], folder: Path) -> ModelError:
+    return ModelError(
+        f"{folder}: {name} has the shape {list(tensor.shape)}; config.json and the tokenizer ask "
+        f"for {wanted}"
+    )
+
+
+def read_settings(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Our arguments from config.json; absent ones are those of the published BERT."""
+    for key in ("num_hidden_layers", "hidden_size", "num_attention_heads"):
+        if key not in config:
+            raise ModelError(f"{folder / 'config.json'}: {key} is missing")
+    for key in ("vocab_size", *SETTINGS):
+        value, whole = config.get(key, 1), key.startswith(("num", "hidden_size", "inter", "max"))
+        whole = whole or key in ("vocab_size", "type_vocab_size")
+        right = isinstance(value, int) and value > 0 if whole else isinstance(value, int | float)
+        if not right or isinstance(value, bool):
+            kind = "a whole number above 0" if whole else "a number"
+            raise ModelError(f"{folder / 'config.json'}: {key} is {value!r}, not {kind}")
+    if config["hidden_size"] % config["num_attention_heads"]:
+        raise ModelError(
+            f"{folder / 'config.json'}: hidden_size {config['hidden_size']} cannot be cut into "
+            f"{config['num_attention_heads']} heads"
+        )
+    act = config.get("hidden_act", "gelu")
+    if ACTIVATIONS.get(act, act) not in registry.activations.names():
+        raise ModelError(f"{folder / 'config.json'}: hidden_act {act!r} is not known here")
+    arguments = {ours: config[theirs] for theirs, ours in SETTINGS.items() if theirs in config}
+    return arguments | {"activation": ACTIVATIONS.get(act, act)}
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """`lmc eval`: a finished run answers a split again."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,20 @@ from lmcompare.experiments.task_data import read_task
 from lmcompare.experiments.transfer import EVALUATION_BATCH, load_backend
 from lmcompare.transfer.dataset import Dataset
 from lmcompare.transfer.learner import TaskLearner
+from lmcompare.types import Task
+
+
+def as_trained(task: Task, path: Path) -> Task:
+    """The task with its labels in the order of training: they are matched by name, never by place."""
+    trained = files.read_json(path / "model" / "task.json")
+    strange = sorted(set(task.labels) ^ set(trained["labels"]))
+    if strange or trained["kind"] != task.kind:
+        raise ModelError(
+            f"{path}: was trained on {trained['kind']} with the labels {', '.join(trained['labels'])}; "
+            f"{task.name} is {task.kind} with {', '.join(task.labels)}"
+            + (f"; not in both: {', '.join(strange)}" if strange else "")
+        )
+    return replace(task, labels=tuple(trained["labels"]))
 
 
 def restore(path: Path) -> tuple[Transfer, Any, Any]:
@@ -44,17 +59,18 @@ def evaluate(path: Path, split: str | None, *, data: Path | None = None) -> dict
             f"{found.task.name}: no split {split!r}; it has {', '.join(found.task.splits)}"
         )
     machine = device.machine(config.training.precision)
-    learner = TaskLearner(backend, found.task, config.transfer)
+    task = as_trained(found.task, path)
+    learner = TaskLearner(backend, task, config.transfer)
     missing, unexpected = learner.load_state_dict(weights, strict=False)
     if unexpected or any(not name.startswith("body.encoder.") for name in missing):
         raise ModelError(f"{path / 'model'}: task.safetensors does not fit the config of the run")
     backend.encoder.to(machine.device)
     learner.to(machine.device)
     dataset = Dataset(
-        backend, found.task, found.splits[split], length=min(config.length, backend.longest)
+        backend, task, found.splits[split], length=min(config.length, backend.longest)
     )
     predictions = evaluation.predict(learner, dataset, size=EVALUATION_BATCH, device=machine.device)
-    metrics, undefined = evaluation.score(found.task, predictions)
+    metrics, undefined = evaluation.score(task, predictions)
     return {
         "run": path.name,
         "task": found.task.name,

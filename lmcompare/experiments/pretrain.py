@@ -67,7 +67,8 @@ def pretrain(
             path, identity, force=force, allow_change=allow_change, main=machine.main
         ) as run,
     ):
-        run.machine(machine.world, machine.threads, str(machine.device))
+        for sentence in run.machine(machine.world, machine.threads, str(machine.device)):
+            progress.note(sentence)
         tokenizer = read_tokenizer(config, text, run.path / "tokenizer", progress, machine)
         tokens = tokenize(text, tokenizer, progress, machine)
         backend, objective = network(config, tokenizer)
@@ -84,7 +85,7 @@ def pretrain(
             schedule=config.schedule,
             seed=data_seed,
             evaluate=lambda: objective.evaluate(
-                config.training.batch, machine.device, signals.check
+                config.training.batch, machine.device, signals.together(machine.any)
             ),
             progress=progress,
         )

@@ -52,8 +52,8 @@ def transfer(
             path, identity, force=force, allow_change=allow_change, main=machine.main
         ) as run,
     ):
-        run.machine(machine.world, machine.threads, str(machine.device))
-        for sentence in [*found.warnings, *backend.warnings]:
+        changed = run.machine(machine.world, machine.threads, str(machine.device))
+        for sentence in [*changed, *found.warnings, *backend.warnings]:
             run.warn(sentence)
             progress.note(sentence)
         learner = TaskLearner(backend, found.task, config.transfer)
@@ -131,7 +131,11 @@ def held_out(
     learner: TaskLearner, dataset: Dataset, machine: device.Machine
 ) -> dict[str, float | None]:
     predictions = evaluation.predict(
-        learner, dataset, size=EVALUATION_BATCH, device=machine.device, check=signals.check
+        learner,
+        dataset,
+        size=EVALUATION_BATCH,
+        device=machine.device,
+        check=signals.together(machine.any),
     )
     return evaluation.score(learner.task, predictions)[0]
 
@@ -164,3 +168,6 @@ def keep(run: Run, backend: Any, learner: TaskLearner, *, encoder: bool) -> None
         if encoder:
             backend.save(folder)
         files.save_tensors(learner.own_state(), folder / "task.safetensors")
+        task = learner.task  # the order of the labels is the order of the head's rows
+        facts = {"name": task.name, "kind": task.kind, "labels": list(task.labels)}
+        files.write_json(folder / "task.json", facts)
