@@ -29,6 +29,7 @@ SETTINGS = {
     "layer_norm_eps": "epsilon",
     "initializer_range": "init_std",
 }
+PUBLISHED = {"num_hidden_layers": 12, "hidden_size": 768, "num_attention_heads": 12}
 ACTIVATIONS = {
     "gelu": "gelu",
     "gelu_new": "gelu_tanh",
@@ -156,9 +157,7 @@ def unlike(name: str, tensor: Tensor, wanted: list[int], folder: Path) -> ModelE
 
 def read_settings(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Our arguments from config.json; absent ones are those of the published BERT."""
-    for key in ("num_hidden_layers", "hidden_size", "num_attention_heads"):
-        if key not in config:
-            raise ModelError(f"{folder / 'config.json'}: {key} is missing")
+    config = PUBLISHED | config
     for key in ("vocab_size", *SETTINGS):
         value, whole = config.get(key, 1), key.startswith(("num", "hidden_size", "inter", "max"))
         whole = whole or key in ("vocab_size", "type_vocab_size")

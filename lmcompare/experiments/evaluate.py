@@ -4,14 +4,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load_file
+
 from lmcompare import device, evaluation, files, registry, results
-from lmcompare.config import Transfer
+from lmcompare.config import Pretrain, Transfer
 from lmcompare.errors import ModelError, UserError
-from lmcompare.experiments.task_data import read_task
+from lmcompare.experiments.pretrain import source, tokenize
+from lmcompare.experiments.task_data import data_folder, read_task
 from lmcompare.experiments.transfer import EVALUATION_BATCH, load_backend
+from lmcompare.progress import Progress
+from lmcompare.results import Record
 from lmcompare.transfer.dataset import Dataset
 from lmcompare.transfer.learner import TaskLearner
-from lmcompare.types import Task
+from lmcompare.types import Prediction, Task
 
 
 def as_trained(task: Task, path: Path) -> Task:
@@ -27,13 +32,9 @@ def as_trained(task: Task, path: Path) -> Task:
     return replace(task, labels=tuple(trained["labels"]))
 
 
-def restore(path: Path) -> tuple[Transfer, Any, Any]:
+def restore(record: Record) -> tuple[Transfer, Any, Any]:
     """Config, backend and weights of the learner's own parts of a finished transfer run."""
-    from safetensors.torch import load_file
-
-    record = results.read(path)
-    if record.status != "finished":
-        raise UserError(f"{path}: this run is {record.status}; there is nothing to evaluate yet")
+    path = record.path
     config = Transfer.model_validate(record.config)
     if problem := files.damage(path / "model"):
         raise ModelError(f"{path / 'model'}: {problem}")
@@ -50,8 +51,70 @@ def restore(path: Path) -> tuple[Transfer, Any, Any]:
 
 
 def evaluate(path: Path, split: str | None, *, data: Path | None = None) -> dict[str, Any]:
-    """Answer a split again with a finished run's weights."""
-    config, backend, weights = restore(path)
+    """Answer a split again, in the way of the run's kind."""
+    record = results.read(path)
+    if record.status != "finished":
+        raise UserError(f"{path}: this run is {record.status}; there is nothing to evaluate yet")
+    if "objective" in record.config:
+        return pretrained(record, split)
+    if "baseline" in record.config:
+        return kept(record, split, data)
+    return transferred(record, split, data)
+
+
+def pretrained(record: Record, split: str | None) -> dict[str, Any]:
+    """The held-out figures of a pretraining run, from its saved model and its corpus."""
+    if split not in (None, "dev"):
+        raise UserError(f"{record.run}: a pretraining run has the split dev alone, not {split!r}")
+    config = Pretrain.model_validate(record.config)
+    machine = device.machine(config.training.precision)
+    text = source(config.corpus)
+    if text.hash != files.read_json(record.path / "run.json")["data"]:
+        raise UserError(f"{record.run}: the corpus {config.corpus.path} is not what it was")
+    backend = registry.loader(registry.backends.get(config.backend["name"]))(record.path / "model")
+    objective = registry.objectives.build(config.objective, backend)
+    objective.load_heads(load_file(record.path / "model" / "model.safetensors"))
+    tokens = tokenize(text, backend.tokenizer, Progress(), machine)
+    objective.prepare(tokens, config.corpus.holdout, 0, lambda: None, held_out_only=True)
+    objective.to(machine.device).train(False)
+    metrics = objective.evaluate(config.training.batch, machine.device, lambda: None)
+    return told(record, "dev", len(objective.held_rows), metrics, {}, [])
+
+
+def kept(record: Record, split: str | None, data: Path | None) -> dict[str, Any]:
+    """A baseline's answers, which its run keeps for every split but the training one."""
+    split = split or (record.result or {})["primary"]["split"]
+    task = registry.tasks.build(record.config["task"], data_folder(data))
+    path = record.path / f"predictions-{split}.jsonl"
+    if not path.is_file():
+        raise UserError(f"{record.run}: no answers to {split!r} are kept")
+    predictions = list(results.read_lines(path))
+    return told(record, split, len(predictions), *evaluation.score(task, predictions), predictions)
+
+
+def told(
+    record: Record,
+    split: str,
+    examples: int,
+    metrics: dict[str, Any],
+    undefined: dict[str, str],
+    predictions: list[Prediction],
+) -> dict[str, Any]:
+    return {
+        "run": record.run,
+        "task": (record.result or {}).get("task"),
+        "split": split,
+        "examples": examples,
+        "metrics": metrics,
+        "undefined": undefined,
+        "predictions": predictions,
+    }
+
+
+def transferred(record: Record, split: str | None, data: Path | None) -> dict[str, Any]:
+    """A task's answers, made again with the run's weights."""
+    path = record.path
+    config, backend, weights = restore(record)
     found = read_task(config.task, data)
     split = split or found.task.report
     if split not in found.splits:
@@ -71,12 +134,4 @@ def evaluate(path: Path, split: str | None, *, data: Path | None = None) -> dict
     )
     predictions = evaluation.predict(learner, dataset, size=EVALUATION_BATCH, device=machine.device)
     metrics, undefined = evaluation.score(task, predictions)
-    return {
-        "run": path.name,
-        "task": found.task.name,
-        "split": split,
-        "examples": len(predictions),
-        "metrics": metrics,
-        "undefined": undefined,
-        "predictions": predictions,
-    }
+    return told(record, split, len(predictions), metrics, undefined, predictions)

@@ -25,10 +25,14 @@ class TaskData:
         return {split: len(examples) for split, examples in self.splits.items()}
 
 
+def data_folder(given: Path | None) -> Path | None:
+    """--data, or LMC_DATA."""
+    return given or (Path(os.environ["LMC_DATA"]) if os.environ.get("LMC_DATA") else None)
+
+
 def read_task(table: dict[str, Any], data: Path | None) -> TaskData:
     """All splits of a task; `data`, or LMC_DATA, is where local files are."""
-    folder = data or (Path(os.environ["LMC_DATA"]) if os.environ.get("LMC_DATA") else None)
-    task = registry.tasks.build(table, folder)
+    task = registry.tasks.build(table, data_folder(data))
     with warnings.catch_warnings(
         record=True
     ) as raised:  # rows that were skipped, where that was asked for

@@ -75,13 +75,21 @@ class MlmNsp(nn.Module):
         for head in (self.transform, self.next_sentence):
             draw_weights(head, std=self.backend.settings["init_std"], generator=generator)
 
-    def prepare(self, shards: Shards, holdout: float, seed: int, check: Callable[[], None]) -> None:
+    def prepare(
+        self,
+        shards: Shards,
+        holdout: float,
+        seed: int,
+        check: Callable[[], None],
+        *,
+        held_out_only: bool = False,
+    ) -> None:
         """Cut the corpus into instances, and keep some documents apart."""
         train, held = shards.split(holdout)
         cut = partial(
             pairs.make, shards, length=self.length, short_rate=self.short_rate, check=check
         )
-        self.rows = cut(train, passes=self.passes, seed=seed)
+        self.rows = cut(train, passes=0 if held_out_only else self.passes, seed=seed)
         self.held_rows = cut(held, passes=1, seed=0)[:HELD_OUT]
         self.shards, self.seed = shards, seed
         self.lengths = self._lengths(self.rows)
@@ -136,7 +144,7 @@ class MlmNsp(nn.Module):
 
     def heads(self) -> dict[str, Tensor]:
         """The two heads under the names that `transformers` gives them."""
-        own = {
+        return {
             "cls.predictions.bias": self.word_bias,
             "cls.predictions.transform.dense.weight": self.transform.weight,
             "cls.predictions.transform.dense.bias": self.transform.bias,
@@ -145,7 +153,12 @@ class MlmNsp(nn.Module):
             "cls.seq_relationship.weight": self.next_sentence.weight,
             "cls.seq_relationship.bias": self.next_sentence.bias,
         }
-        return dict(own)
+
+    @torch.no_grad()
+    def load_heads(self, tensors: dict[str, Tensor]) -> None:
+        """The heads back from a folder that they were saved to."""
+        for name, own in self.heads().items():
+            own.copy_(tensors[name])
 
     def _lengths(self, rows: np.ndarray) -> np.ndarray:
         return rows[:, 1] - rows[:, 0] + rows[:, 3] - rows[:, 2] + 3

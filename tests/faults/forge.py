@@ -107,8 +107,8 @@ def _child(words: list[str], environment: dict[str, str], folder: Path, setup: A
         handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(handle, number)
         os.close(handle)
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False, buffering=1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.update(environment)
     sys.argv = ["lmc", *words]

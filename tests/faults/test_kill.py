@@ -1,6 +1,9 @@
 """F1, F3, F5: a run killed at any moment, any number of times, ends with the same bits."""
 
+import os
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -50,21 +53,73 @@ def trial(
     pytest.fail("never killed in time")
 
 
-def pretraining(place: Place, reference: Reference, folder: Path, seed: str, kills: int) -> None:
-    trial(place.pretrain, reference, folder, seed, kills)
+KILLS = {"f1": 50, "f3": 25, "f5": 10}
+QUICK = {"f1": 5, "f3": 2, "f5": 1}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", range(5))
-def test_f1_pretrain_killed_once(
-    place: Place, pretrained: Reference, tmp_path: Path, number: int
+def numbers(row: str) -> list[Any]:
+    """The first few in every `make test`, the rest in `make faults`."""
+    marks = [pytest.mark.slow if n < QUICK[row] else pytest.mark.full for n in range(KILLS[row])]
+    return [pytest.param(n, marks=mark) for n, mark in enumerate(marks)]
+
+
+@pytest.mark.parametrize("number", numbers("f1"))
+def test_f1_pretrain(place: Place, pretrained: Reference, tmp_path: Path, number: int) -> None:
+    trial(place.pretrain, pretrained, tmp_path, f"f1 {number}", 1)
+
+
+@pytest.mark.parametrize("number", numbers("f3"))
+def test_f3_finetune(
+    place: Place,
+    pretrained: Reference,
+    transferred: Callable[[str], Reference],
+    tmp_path: Path,
+    number: int,
 ) -> None:
-    pretraining(place, pretrained, tmp_path, f"f1 {number}", 1)
+    """Evaluations and the keeping of the best weights take a large part of these runs."""
+
+    def arguments(run: Path) -> list[Any]:
+        return place.transfer("finetune", pretrained.run, run)
+
+    trial(arguments, transferred("finetune"), tmp_path, f"f3 {number}", 1)
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("number", range(5, 50))
-def test_f1_pretrain_killed_once_more(
+@pytest.mark.parametrize("number", range(5))
+def test_f3_features(
+    place: Place,
+    pretrained: Reference,
+    transferred: Callable[[str], Reference],
+    tmp_path: Path,
+    number: int,
+) -> None:
+    def arguments(run: Path) -> list[Any]:
+        return place.transfer("features", pretrained.run, run)
+
+    trial(arguments, transferred("features"), tmp_path, f"f3 features {number}", 1)
+
+
+@pytest.mark.parametrize("number", numbers("f5"))
+def test_f5_killed_twice_then_three_times(
     place: Place, pretrained: Reference, tmp_path: Path, number: int
 ) -> None:
-    pretraining(place, pretrained, tmp_path, f"f1 {number}", 1)
+    trial(place.pretrain, pretrained, tmp_path, f"f5 {number}", 2 + number % 2)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("number", range(2))
+def test_f1_own_interpreter(
+    place: Place, pretrained: Reference, tmp_path: Path, number: int
+) -> None:
+    """The real command, killed as soon as it has saved a step or two."""
+    run = tmp_path / "run"
+    words = [sys.executable, "-m", "lmcompare", *map(str, place.pretrain(run))]
+    places = {"LMC_RUNS": str(tmp_path / "runs"), "LMC_CACHE": str(tmp_path / "cache")}
+    child = subprocess.Popen(words, env=os.environ | places, stderr=subprocess.DEVNULL)
+    while child.poll() is None and len(list(run.glob("checkpoints/step-*"))) <= number:
+        time.sleep(0.005)
+    child.kill()
+    assert child.wait() == -9
+    subprocess.run(words, env=os.environ | places, check=True, capture_output=True, timeout=300)
+    assert forge.outcome(run) == pretrained.outcome
+    forge.no_gap(run, STEPS)

@@ -167,3 +167,14 @@ def test_a_saved_model_loads_in_transformers(model: Path) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(model / "model")
     assert loaded.config.hidden_size == 16
     assert tokenizer("the old cat")["input_ids"][0] == tokenizer.cls_token_id
+
+
+def test_every_kind_of_run_can_be_asked_again(folder: Path, model: Path) -> None:
+    value = answer("eval", model)
+    expected = json.loads((model / "result.json").read_text())["metrics"]["dev"]
+    assert value["metrics"] == pytest.approx(expected, rel=1e-5)
+    floor = folder / "floor-again"
+    lmc("baseline", "bow", "--task", "micro.sense", "--out", floor, "--set", "task.train=32")
+    told = json.loads((floor / "result.json").read_text())["metrics"]
+    for split in ("dev", "test"):
+        assert answer("eval", floor, "--split", split)["metrics"] == told[split]
