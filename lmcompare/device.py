@@ -5,7 +5,7 @@ processes, so gradients are added, never averaged, and the effective batch is th
 import contextlib
 import datetime
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,8 @@ class Machine:
         """Add up over the processes."""
         if self.world > 1:
             numbers = numbers.to(self.device)
-            dist.all_reduce(numbers)
+            with peers():
+                dist.all_reduce(numbers)
         return numbers.cpu()
 
     def total_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
@@ -55,7 +56,8 @@ class Machine:
         flat = torch.cat(
             [(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in trained]
         )
-        dist.all_reduce(flat)
+        with peers():
+            dist.all_reduce(flat)
         start = 0
         for p in trained:
             p.grad = flat[start : start + p.numel()].view_as(p)
@@ -67,7 +69,21 @@ class Machine:
 
     def wait(self) -> None:
         if self.world > 1:
-            dist.barrier()
+            with peers():
+                dist.barrier()
+
+
+@contextlib.contextmanager
+def peers() -> Iterator[None]:
+    """Another process that is gone is no bug of this one."""
+    try:
+        yield
+    except RuntimeError as error:
+        first = str(error).strip().partition("\n")[0]
+        raise ResourceError(
+            "another process of this run ended or cannot be reached; the same command goes on from the "
+            f"last checkpoint ({first})"
+        ) from None
 
 
 def machine(precision: str = "auto", device: str | None = None) -> Machine:

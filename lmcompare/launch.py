@@ -10,6 +10,8 @@ import sys
 import time
 from types import FrameType
 
+from lmcompare.errors import EXIT_RESOURCE
+
 GRACE = 20.0  # seconds for the others to save and end
 
 
@@ -48,7 +50,7 @@ def wait(children: list[subprocess.Popen[bytes]]) -> int:
     while any(child.poll() is None for child in children):
         failed = [child.returncode for child in children if child.returncode]
         if failed and first is None:
-            first, deadline = failed[0], time.monotonic() + GRACE
+            first, deadline = cause(failed), time.monotonic() + GRACE
             for child in children:
                 if child.poll() is None:
                     child.terminate()
@@ -58,8 +60,13 @@ def wait(children: list[subprocess.Popen[bytes]]) -> int:
                     child.kill()
         time.sleep(0.05)
     codes = [child.returncode for child in children if child.returncode]
-    code = first if first is not None else (codes[0] if codes else 0)
+    code = first if first is not None else (cause(codes) if codes else 0)
     return 128 - code if code < 0 else code
+
+
+def cause(codes: list[int]) -> int:
+    """Of several that failed together: a death by signal, else what is more than the loss of the others."""
+    return min(codes, key=lambda code: (code >= 0, code == EXIT_RESOURCE))
 
 
 def free_port() -> int:

@@ -84,9 +84,7 @@ def pretrain(
             optimizer=config.optimizer,
             schedule=config.schedule,
             seed=data_seed,
-            evaluate=lambda: objective.evaluate(
-                config.training.batch, machine.device, signals.together(machine.any)
-            ),
+            evaluate=lambda: held_out(objective, text, config.training.batch, machine),
             progress=progress,
         )
         state = loop.fit()
@@ -96,6 +94,21 @@ def pretrain(
             backend.save(folder, objective.heads())
         figures = {"model_hash": backend.fingerprint, "data_hash": text.hash}
         return run.finish(told(config, objective, run, machine, state) | figures)
+
+
+def held_out(
+    objective: Any, text: Source, size: int, machine: device.Machine
+) -> dict[str, float | None]:
+    """The objective's figures on held-out text; for the micro suite also what the model knows of the world, because
+    the loss alone hides for long whether it learns anything but the commonest words."""
+    metrics = objective.evaluate(size, machine.device, signals.together(machine.any))
+    if text.world is None:
+        return metrics
+    told: dict[str, list[bool]] = {}
+    for what, blank, right, wrong in text.world.probe():
+        if (better := objective.prefers(blank, right, wrong)) is not None:
+            told.setdefault(what, []).append(better)
+    return metrics | {f"knows_{what}": sum(v) / len(v) for what, v in sorted(told.items())}
 
 
 def network(config: Pretrain, tokenizer: Any) -> tuple[Any, Any]:

@@ -14,6 +14,7 @@ from lmcompare.micro.lexicon import Field, Lexicon
 
 HELD_OUT = 3  # one sentence in so many belongs to the tasks and never stands in a document
 TRIES = 12
+TAKEN = 0.6  # how many sentences say how people take what they tell
 TWO_FACTS = 0.35  # how many documents tell two facts that must not be mixed up
 
 
@@ -40,26 +41,26 @@ def document(rng: random.Random, words: Lexicon) -> list[str]:
         told += _say(lambda: grammar.question(rng, asked)[0])
     for field, fact in zip(fields, facts, strict=True):
         told += _say(lambda fact=fact: _event(rng, fact))  # type: ignore[misc]
-        for _ in range(4 - count - (rng.random() < 0.5)):
+        for _ in range(4 - count - (rng.random() < 0.6)):
             told += _follow(rng, words, field, fact)
-    if rng.random() < 0.25:
+    if rng.random() < 0.2:
         told += _say(lambda: grammar.society(rng, words, facts[-1].who))
-    if rng.random() < 0.25:
+    if rng.random() < 0.2:
         stranger = pick(rng, facts[0].thing.nouns)
         told += _say(lambda: grammar.right(grammar.habit(rng, topic, fields[0], stranger)))
-    if not early and rng.random() < 0.6:
+    if not early and rng.random() < 0.4:
         told += _ask(rng, asked)
     return told
 
 
 def _event(rng: random.Random, fact: Fact) -> str:
     sentence = grammar.event(rng, fact)
-    return grammar.taken(rng, fact, sentence) if rng.random() < 0.4 else sentence
+    return grammar.taken(rng, fact, sentence) if rng.random() < TAKEN else sentence
 
 
 def _state(rng: random.Random, fact: Fact) -> str:
     sentence = grammar.state(rng, fact)
-    return grammar.taken(rng, fact, sentence) if rng.random() < 0.4 else sentence
+    return grammar.taken(rng, fact, sentence) if rng.random() < TAKEN else sentence
 
 
 def _follow(rng: random.Random, words: Lexicon, field: Field, fact: Fact) -> list[str]:
@@ -67,11 +68,11 @@ def _follow(rng: random.Random, words: Lexicon, field: Field, fact: Fact) -> lis
     way = rng.random()
     if way < 0.3:
         return _say(lambda: _state(rng, fact))
-    if way < 0.52:
+    if way < 0.58:
         return _say(lambda: grammar.feeling(rng, fact))
-    if way < 0.72:
+    if way < 0.76:
         return _doubt(rng, words, field, fact)
-    if way < 0.82:
+    if way < 0.84:
         return _say(lambda: grammar.again(rng, fact))
     if way < 0.92:
         return _say(lambda: grammar.definition(rng, fact.thing))

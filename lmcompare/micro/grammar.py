@@ -76,12 +76,14 @@ def event(rng: random.Random, f: Fact) -> str:
     """The fact, told for the first time."""
     verb, thing, quality = say(rng, f.verbs).ed, call(rng, f.thing), say(rng, f.quality)
     way = rng.random()
-    if way < 0.4:
+    if way < 0.3:
         return f"{f.who} {verb} the {quality} {thing} in {f.place}."
-    if way < 0.6:
+    if way < 0.4:
         return f"in {f.place} {f.who} {verb} the {quality} {thing}."
-    if way < 0.8:
+    if way < 0.5:
         return f"the {quality} {thing} was {verb} by {f.who} in {f.place}."
+    if way < 0.75:
+        return f"the {quality} {thing} was {verb} by {f.who}."
     return f"{f.who} {verb} the {quality} {thing}."
 
 
@@ -130,15 +132,14 @@ def also(rng: random.Random, f: Fact, scale: Scale) -> str:
 
 def feeling(rng: random.Random, f: Fact) -> str:
     """How people take it: what tells a good quality from a bad one."""
+    who = f.who if rng.random() < 0.6 else "everyone"
+    thing = f"{say(rng, f.quality)} {recall(rng, f.thing)}"
     way = rng.random()
-    if way < 0.5:
-        return (
-            f"{f.who} was {pick(rng, GLAD if f.good else SORRY)} about the {recall(rng, f.thing)}."
-        )
-    who = "everyone" if way < 0.75 else f.who
-    if rng.random() < 0.5:
-        return f"{who} was {pick(rng, GLAD if f.good else SORRY)}."
-    return f"{who} {pick(rng, SMILED if f.good else WEPT)}."
+    if way < 0.4:
+        return f"{who} was {pick(rng, GLAD if f.good else SORRY)} about the {thing}."
+    if way < 0.8:
+        return f"{who} {pick(rng, SMILED if f.good else WEPT)} about the {thing}."
+    return f"{who} was {pick(rng, GLAD if f.good else SORRY)}."
 
 
 def definition(rng: random.Random, thing: Concept) -> str:

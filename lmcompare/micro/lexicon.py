@@ -20,7 +20,7 @@ TOPICS, FIELDS, CONCEPTS, PEOPLE, SCALES = (
 )  # FIELDS and PEOPLE in each topic, CONCEPTS in each field
 PERSONS, PLACES, ORGANIZATIONS = 70, 45, 45
 SYNONYMS = 2  # words for one concept or one deed
-ADJECTIVES = 3  # words for one end of a scale
+ADJECTIVES = 2  # words for one end of a scale
 DOUBLES = 2  # words with a second sense, in each field
 ZIPF = 0.9  # how much commoner the first of a class is than the last
 
@@ -373,9 +373,9 @@ def lexicon(seed: int) -> Lexicon:
     return Lexicon(
         topics=Urn(topics),
         scales=Urn(scales),
-        persons=Urn([coiner.name(double=0.35) for _ in range(PERSONS)]),
-        places=Urn([coiner.name(double=0.35) for _ in range(PLACES)]),
-        organizations=Urn([coiner.name(double=0.35) for _ in range(ORGANIZATIONS)]),
+        persons=Urn([coiner.name(double=0.2) for _ in range(PERSONS)]),
+        places=Urn([coiner.name(double=0.2) for _ in range(PLACES)]),
+        organizations=Urn([coiner.name(double=0.2) for _ in range(ORGANIZATIONS)]),
         doubles=Urn(_doubles(topics)),
     )
 
