@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from lmcompare import files
 from lmcompare.errors import (
     EXIT_INTERRUPTED,
     EXIT_RESOURCE,
@@ -77,8 +78,16 @@ def guarded(app: Callable[..., Any]) -> None:
         if hasattr(stream, "reconfigure"):  # a C locale must not break on a dash
             stream.reconfigure(errors="replace")
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where it is seen that nobody reads
     except BrokenPipeError:
+        close_quietly()
+        raise SystemExit(EXIT_PIPE) from None
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):  # Typer's own answer to it is 1
+            raise
         close_quietly()
         raise SystemExit(EXIT_PIPE) from None
     except Stopped as stop:
@@ -89,6 +98,11 @@ def guarded(app: Callable[..., Any]) -> None:
         raise SystemExit(complain(str(error), error.status)) from None
     except KeyboardInterrupt:
         raise SystemExit(complain("interrupted", EXIT_INTERRUPTED)) from None
+    except OSError as error:
+        if error.errno not in (*files.FULL, *files.CLOSED, *files.ODD):
+            raise
+        why = f"{error.filename or 'a file'}: {(error.strerror or '').lower()}"
+        raise SystemExit(complain(why, EXIT_RESOURCE)) from None
     except Exception as error:
         if out_of_memory(error):
             raise SystemExit(
@@ -117,4 +131,4 @@ def first_line(error: Exception) -> str:
 def close_quietly() -> None:
     """The reader of our output is gone; nothing may complain about it at exit."""
     sink = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(sink, sys.stdout.fileno())
+    os.dup2(sink, 1)

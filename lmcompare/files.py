@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 FULL = (errno.ENOSPC, errno.EDQUOT)
+CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+ODD = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
 STAGES: list[
     Callable[[str, Path], None]
 ] = []  # called around every step of a write; the fault tests add to it
@@ -49,15 +51,9 @@ def disk(path: Path, needed: int = 0) -> Iterator[None]:
     except OSError as error:
         if error.errno in FULL:
             raise DiskFull(path, needed) from None
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise ResourceError(f"{path}: not allowed to write here") from None
-        if error.errno in (
-            errno.ENAMETOOLONG,
-            errno.ELOOP,
-            errno.ENOTDIR,
-            errno.EEXIST,
-            errno.EISDIR,
-        ):
+        if error.errno in CLOSED:
+            raise ResourceError(f"{path}: not allowed to read or write here") from None
+        if error.errno in ODD:
             raise ResourceError(f"{path}: {os.strerror(error.errno).lower()}") from None
         raise
 

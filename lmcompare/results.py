@@ -250,7 +250,8 @@ def _maybe(path: Path) -> dict[str, Any] | None:
 
 
 def finished(path: Path) -> dict[str, Any] | None:
-    return _maybe(path / "result.json")
+    with files.disk(path):
+        return _maybe(path / "result.json")
 
 
 def line(row: dict[str, Any]) -> str:

@@ -159,7 +159,9 @@ class Loop:
         if state.step % self.plan.log_every == 0 or state.step == 1:
             losses = {k: round(v, 6) for k, v in means.items()}
             row = {"step": state.step, "loss": round(loss, 6), "losses": losses}
-            self._log({**row, "rate": self.optimizer.defaults["lr"] * rate, "grad_norm": round(norm, 6)})
+            self._log(
+                {**row, "rate": self.optimizer.defaults["lr"] * rate, "grad_norm": round(norm, 6)}
+            )
         self.progress.update(state.step, loss=loss, tokens=tokens)
         self._end_if_done()
 

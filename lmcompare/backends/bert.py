@@ -79,6 +79,7 @@ class BertEncoder(nn.Module):
 STARTS = (
     "init_std",
     "embedding_std",
+    "position_std",
     "position_start",
 )  # how weights are drawn, not what they make
 
@@ -105,7 +106,8 @@ class Bert:
         attention_dropout: float | None = None,
         epsilon: float = 1e-12,
         init_std: float = 0.02,
-        embedding_std: float | None = None,  # of words and positions; absent: init_std
+        embedding_std: float | None = None,  # of the word embeddings; absent: init_std
+        position_std: float | None = None,  # absent: embedding_std
         position_start: Literal["random", "waves"] = "random",
     ) -> None:
         self.settings: dict[str, Any] = {
@@ -125,13 +127,16 @@ class Bert:
         """Fresh weights, a function of the seed."""
         generator = torch.Generator().manual_seed(seed)
         draw_weights(self.encoder, std=self.settings["init_std"], generator=generator)
-        std = self.settings["embedding_std"] or self.settings["init_std"]
+        words = self.settings["embedding_std"] or self.settings["init_std"]
+        places = self.settings["position_std"] or words
         with torch.no_grad():
-            self.encoder.words.weight.normal_(0.0, std, generator=generator)
+            self.encoder.words.weight.normal_(0.0, words, generator=generator)
             if self.settings["position_start"] == "waves":
-                self.encoder.positions.weight.copy_(waves(self.longest, self.width) * std * 2**0.5)
+                self.encoder.positions.weight.copy_(
+                    waves(self.longest, self.width) * places * 2**0.5
+                )
             else:
-                self.encoder.positions.weight.normal_(0.0, std, generator=generator)
+                self.encoder.positions.weight.normal_(0.0, places, generator=generator)
 
     def views(self, task: Task, example: Example, length: int) -> list[View]:
         """`[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`; one view an option, or a window of a long context."""

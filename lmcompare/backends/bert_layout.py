@@ -52,6 +52,7 @@ BLOCK = {
     "output.dense.": "down.",
     "output.LayerNorm.": "norm.",
 }
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
 QKV = ("query", "key", "value")
 
 
@@ -208,9 +209,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
 
     path = folder / "model.safetensors"
     if not path.is_file():
-        pickles = sorted(
-            p.name for p in folder.glob("*") if p.suffix in (".bin", ".pt", ".pkl", ".ckpt")
-        )
+        pickles = sorted(p.name for p in folder.glob("*") if p.suffix in PICKLES)
         hint = (
             f"; {pickles[0]} is a pickle, which could run code and is never opened"
             if pickles

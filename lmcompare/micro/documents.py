@@ -1,7 +1,8 @@
 """Documents: a few facts on one topic, each taken up again by the sentences around it.
 
 What a task asks for is never stated as such. It shows in how the sentences of a document hang together: a thing comes
-back under another name, a good quality makes people glad, a question is answered by what was told before.
+back under another name, news is good or bad throughout, a question is answered by what was told before. A small model
+learns from few tokens only what shows often, so every sentence carries more than one such clue.
 """
 
 import random
@@ -10,12 +11,12 @@ from collections.abc import Callable, Iterator
 
 from lmcompare.micro import grammar
 from lmcompare.micro.grammar import Fact, pick
-from lmcompare.micro.lexicon import Field, Lexicon
+from lmcompare.micro.lexicon import Lexicon, Scale, Topic
 
 HELD_OUT = 3  # one sentence in so many belongs to the tasks and never stands in a document
 TRIES = 12
-TAKEN = 0.6  # how many sentences say how people take what they tell
-TWO_FACTS = 0.35  # how many documents tell two facts that must not be mixed up
+SENTENCES = (5, 8)  # in a document
+STRAY = 0.2  # how many documents tell of a second kind of thing
 
 
 def held_out(sentence: str) -> bool:
@@ -30,55 +31,47 @@ def documents(words: Lexicon, count: int, seed: str) -> Iterator[list[str]]:
 
 
 def document(rng: random.Random, words: Lexicon) -> list[str]:
+    """Two or three facts about one kind of thing, all good news or all bad, told and taken up in turn."""
     topic = words.topics.draw(rng)
-    count = 1 + (rng.random() < TWO_FACTS)
-    fields = rng.sample(topic.fields, count)
-    good = rng.random() < 0.5  # a document tells good news or bad news throughout
-    facts = [grammar.fact(rng, words, field, good) for field in fields]
-    asked = pick(rng, facts)
+    fields = rng.sample(topic.fields, 1 + (rng.random() < STRAY))
+    good = rng.random() < 0.5
+    facts = [
+        grammar.fact(rng, words, pick(rng, fields), good) for _ in range(2 + (rng.random() < 0.5))
+    ]
     told: list[str] = []
-    if early := rng.random() < 0.2:  # some documents open with the question that they answer
-        told += _say(lambda: grammar.question(rng, asked)[0])
-    for field, fact in zip(fields, facts, strict=True):
-        told += _say(lambda fact=fact: _event(rng, fact))  # type: ignore[misc]
-        for _ in range(4 - count - (rng.random() < 0.6)):
-            told += _follow(rng, words, field, fact)
-    if rng.random() < 0.2:
-        told += _say(lambda: grammar.society(rng, words, facts[-1].who))
-    if rng.random() < 0.2:
-        stranger = pick(rng, facts[0].thing.nouns)
-        told += _say(lambda: grammar.right(grammar.habit(rng, topic, fields[0], stranger)))
-    if not early and rng.random() < 0.4:
-        told += _ask(rng, asked)
+    for fact in facts:
+        told += _say(lambda fact=fact: _taken(rng, fact, grammar.event(rng, fact)))  # type: ignore[misc]
+    length = rng.randint(*SENTENCES)
+    while len(told) < length:
+        told += _follow(rng, words, topic, pick(rng, facts))
     return told
 
 
-def _event(rng: random.Random, fact: Fact) -> str:
-    sentence = grammar.event(rng, fact)
-    return grammar.taken(rng, fact, sentence) if rng.random() < TAKEN else sentence
+def _taken(rng: random.Random, fact: Fact, sentence: str) -> str:
+    return grammar.taken(rng, fact, sentence) if rng.random() < 0.4 else sentence
 
 
-def _state(rng: random.Random, fact: Fact) -> str:
-    sentence = grammar.state(rng, fact)
-    return grammar.taken(rng, fact, sentence) if rng.random() < TAKEN else sentence
-
-
-def _follow(rng: random.Random, words: Lexicon, field: Field, fact: Fact) -> list[str]:
+def _follow(rng: random.Random, words: Lexicon, topic: Topic, fact: Fact) -> list[str]:
     """One or two sentences that go on with a fact."""
     way = rng.random()
-    if way < 0.3:
-        return _say(lambda: _state(rng, fact))
-    if way < 0.58:
+    if way < 0.22:
+        return _say(lambda: _taken(rng, fact, grammar.state(rng, fact)))
+    if way < 0.37:
         return _say(lambda: grammar.feeling(rng, fact))
-    if way < 0.76:
-        return _doubt(rng, words, field, fact)
-    if way < 0.84:
-        return _say(lambda: grammar.again(rng, fact))
-    if way < 0.92:
+    if way < 0.52:
+        return _say(lambda: _taken(rng, fact, grammar.again(rng, fact)))
+    if way < 0.6:
         return _say(lambda: grammar.definition(rng, fact.thing))
-    while fact.quality in ((scale := words.scales.draw(rng)).good, scale.bad):
-        pass
-    return _say(lambda: grammar.also(rng, fact, scale))
+    if way < 0.68:
+        return _say(lambda: grammar.also(rng, fact, _other_scale(rng, words, fact)))
+    if way < 0.74:
+        return _doubt(rng, words, fact)
+    if way < 0.84:
+        return _ask(rng, fact)
+    if way < 0.92:
+        return _say(lambda: grammar.society(rng, words, fact.who))
+    stranger = pick(rng, fact.thing.nouns)
+    return _say(lambda: grammar.right(grammar.habit(rng, topic, fact.field, stranger)))
 
 
 def _ask(rng: random.Random, fact: Fact) -> list[str]:
@@ -86,13 +79,17 @@ def _ask(rng: random.Random, fact: Fact) -> list[str]:
     return [] if held_out(question) else [question, answer]
 
 
-def _doubt(rng: random.Random, words: Lexicon, field: Field, fact: Fact) -> list[str]:
+def _doubt(rng: random.Random, words: Lexicon, fact: Fact) -> list[str]:
+    while (other := fact.field.things.draw(rng)) is fact.thing:
+        pass
+    question, answer = grammar.doubt(rng, fact, _other_scale(rng, words, fact), other)
+    return [] if held_out(question) else [question, answer]
+
+
+def _other_scale(rng: random.Random, words: Lexicon, fact: Fact) -> Scale:
     while fact.quality in ((scale := words.scales.draw(rng)).good, scale.bad):
         pass
-    while (other := field.things.draw(rng)) is fact.thing:
-        pass
-    question, answer = grammar.doubt(rng, fact, scale, other)
-    return [] if held_out(question) else [question, answer]
+    return scale
 
 
 def _say(sentence: Callable[[], str]) -> list[str]:

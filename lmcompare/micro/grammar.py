@@ -32,6 +32,7 @@ class Fact:
     contrary: tuple[str, ...]
     good: bool
     place: str
+    field: Field
 
 
 def pick(rng: random.Random, items: Sequence[T]) -> T:
@@ -50,7 +51,7 @@ def fact(rng: random.Random, words: Lexicon, field: Field, good: bool | None = N
     good = rng.random() < 0.5 if good is None else good
     quality, contrary = (scale.good, scale.bad) if good else (scale.bad, scale.good)
     who, place = words.persons.draw(rng), words.places.draw(rng)
-    return Fact(who, verbs, opposite, field.things.draw(rng), quality, contrary, good, place)
+    return Fact(who, verbs, opposite, field.things.draw(rng), quality, contrary, good, place, field)
 
 
 def sides(rng: random.Random, deed: Deed) -> tuple[tuple[Verb, ...], tuple[Verb, ...]]:
@@ -100,9 +101,15 @@ def passive(rng: random.Random, f: Fact) -> str:
     return f"the {say(rng, f.quality)} {call(rng, f.thing)} was {say(rng, f.verbs).ed} by {f.who} in {f.place}."
 
 
+def described(rng: random.Random, f: Fact) -> str:
+    """The thing, mostly with its quality."""
+    thing = recall(rng, f.thing)
+    return f"{say(rng, f.quality)} {thing}" if rng.random() < 0.7 else thing
+
+
 def again(rng: random.Random, f: Fact) -> str:
     """The same fact, in other words."""
-    verb, thing = say(rng, f.verbs).ed, recall(rng, f.thing)
+    verb, thing = say(rng, f.verbs).ed, described(rng, f)
     return (
         f"the {thing} was {verb} by {f.who}."
         if rng.random() < 0.5
@@ -114,32 +121,29 @@ def state(rng: random.Random, f: Fact) -> str:
     """The thing's quality, in other words; or what it was not."""
     thing, quality = recall(rng, f.thing), say(rng, f.quality)
     way = rng.random()
-    if way < 0.4:
+    if way < 0.7:
         return f"the {thing} was {quality}."
-    if way < 0.6:
+    if way < 0.85:
         return f"the {thing} was not {say(rng, f.contrary)}."
-    if way < 0.8:
-        return f"the {thing} was not {say(rng, f.contrary)} but {quality}."
-    return f"the {thing} was {' or '.join(rng.sample(f.quality, 2))}."
+    return f"the {thing} was not {say(rng, f.contrary)} but {quality}."
 
 
 def also(rng: random.Random, f: Fact, scale: Scale) -> str:
     """Good things go together with `and`, a good and a bad one with `but`."""
-    same = rng.random() < 0.5
+    same = rng.random() < 0.8
     other = scale.good if f.good == same else scale.bad
     return f"the {recall(rng, f.thing)} was {say(rng, f.quality)} {'and' if same else 'but'} {pick(rng, other)}."
 
 
 def feeling(rng: random.Random, f: Fact) -> str:
     """How people take it: what tells a good quality from a bad one."""
-    who = f.who if rng.random() < 0.6 else "everyone"
-    thing = f"{say(rng, f.quality)} {recall(rng, f.thing)}"
     way = rng.random()
-    if way < 0.4:
-        return f"{who} was {pick(rng, GLAD if f.good else SORRY)} about the {thing}."
+    mood = pick(rng, GLAD if f.good else SORRY)
+    if way < 0.6:
+        return f"{f.who} was {mood} about the {described(rng, f)}."
     if way < 0.8:
-        return f"{who} {pick(rng, SMILED if f.good else WEPT)} about the {thing}."
-    return f"{who} was {pick(rng, GLAD if f.good else SORRY)}."
+        return f"everyone was {mood} about the {described(rng, f)}."
+    return f"{f.who} {pick(rng, SMILED if f.good else WEPT)}."
 
 
 def definition(rng: random.Random, thing: Concept) -> str:
