@@ -142,6 +142,20 @@ class MlmNsp(nn.Module):
             "nsp_accuracy": sums["told"] / sums["pairs"],
         }
 
+    @torch.no_grad()
+    def prefers(self, blank: str, right: str, wrong: str) -> bool | None:
+        """Whether the right word is the likelier one at `___`; None where either is more than one piece."""
+        pair = [self.tokenizer.encode(word) for word in (right, wrong)]
+        if any(len(pieces) != 1 for pieces in pair):
+            return None
+        ids, segments = self.backend.sequence(
+            [self.tokenizer.encode(blank.replace("___", "[MASK]"))]
+        )
+        inputs = self.backend.stack([View(ids, segments)]).to(self.word_bias.device)
+        place = torch.tensor([ids.index(self.tokenizer.mask_id)], device=self.word_bias.device)
+        logits_V = self(Batch(inputs, place, place, place))[0][0]
+        return bool(logits_V[pair[0][0]] > logits_V[pair[1][0]])
+
     def heads(self) -> dict[str, Tensor]:
         """The two heads under the names that `transformers` gives them."""
         return {

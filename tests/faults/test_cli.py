@@ -159,7 +159,9 @@ def test_f50_run_and_tables_in_forty_columns(
 
 def closed_after(words: list[str], lines: int) -> tuple[int, str]:
     """The exit status and stderr of a command whose reader leaves after so many lines."""
-    child = subprocess.Popen([*LMC, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    buffered = os.environ | {"PYTHONUNBUFFERED": ""}  # what is left over comes out at the very end
+    pipe = subprocess.PIPE
+    child = subprocess.Popen([*LMC, *words], stdout=pipe, stderr=pipe, env=buffered)
     assert child.stdout is not None and child.stderr is not None
     for _ in range(lines):
         child.stdout.readline()
