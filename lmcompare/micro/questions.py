@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from lmcompare.micro import grammar
 from lmcompare.micro.documents import held_out
@@ -99,7 +100,7 @@ def paraphrase(rng: random.Random, words: Lexicon) -> Example | None:
             lambda: replace(f, quality=grammar.ends(rng, _scale(rng, words, f))[0]),
         )
         g = pick(rng, changes)()
-    first = _settle(lambda: (grammar.active if rng.random() < 0.5 else grammar.passive)(rng, f))
+    first = _settle(partial(_told, rng, f))
     if first is None:
         return None
     said = set(first[:-1].split())
@@ -256,10 +257,7 @@ def entities(rng: random.Random, words: Lexicon) -> Example | None:
 def answers(rng: random.Random, words: Lexicon) -> Example | None:
     fields = rng.sample([field for topic in words.topics.items for field in topic.fields], 3)
     facts = [grammar.fact(rng, words, field) for field in fields]
-    told = [
-        _settle(lambda f=f: (grammar.active if rng.random() < 0.5 else grammar.passive)(rng, f))
-        for f in facts
-    ]  # type: ignore[misc]
+    told = [_settle(partial(_told, rng, f)) for f in facts]
     if None in told or len({f.who for f in facts}) < 3 or len({f.place for f in facts}) < 3:
         return None
     f, first = facts[0], str(told[0])
@@ -278,6 +276,10 @@ def answers(rng: random.Random, words: Lexicon) -> Example | None:
     (found,) = [found for name in names if (found := re.search(rf"\b{name}\b", first))]
     start = context.index(first) + found.start()
     return Example("", (question, context), ((start, start + len(found.group())),))
+
+
+def _told(rng: random.Random, f: Fact) -> str:
+    return (grammar.active if rng.random() < 0.5 else grammar.passive)(rng, f)
 
 
 MAKERS: dict[str, Maker] = {

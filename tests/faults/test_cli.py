@@ -172,7 +172,14 @@ def closed_after(words: list[str], lines: int) -> tuple[int, str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lines", [0, 1])
-@pytest.mark.parametrize("words", [["ls", "configs"], ["--help"], ["show", "bert-micro", "--json"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ls", "configs"],
+        ["--help"],
+        pytest.param(["show", "bert-micro", "--json"], marks=pytest.mark.full),
+    ],
+)
 def test_f50_reader_leaves(words: list[str], lines: int) -> None:
     status, err = closed_after(words, lines)
     assert status in (0, 141), err
@@ -188,7 +195,7 @@ def test_f50_head(tmp_path: Path) -> None:
     assert len(ended.stdout.splitlines()) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_f50_on_a_terminal_results_are_plain(
     place: Place, pretrained: Reference, tmp_path: Path
 ) -> None:

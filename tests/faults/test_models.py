@@ -102,7 +102,7 @@ TEXTS = {
 
 
 NAMED_TEXTS = [
-    pytest.param(name, marks=[pytest.mark.slow] if len(text) >= HUGE else [])
+    pytest.param(name, marks=[pytest.mark.full] if len(text) >= HUGE else [])
     for name, (text, _) in TEXTS.items()
 ]
 
@@ -182,7 +182,7 @@ def copy_model(pretrained: Reference, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "model.pkl", "model.joblib"])
-@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("beside", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_f40_pickles_are_never_opened(
     place: Place, pretrained: Reference, tmp_path: Path, name: str, beside: bool
 ) -> None:
@@ -235,7 +235,7 @@ def test_f40_code_in_the_folder_is_never_run(
 
 
 FORBIDDEN = re.compile(
-    r"\btorch\.load\b|\bimport pickle\b|\bpickle\.|\bjoblib\b|weights_only|yaml\.load\b|\beval\(|"
+    r"\btorch\.load\b|\bimport pickle\b|\bpickle\.|\bjoblib\.\w|\bimport joblib|weights_only|yaml\.load\b|\beval\(|"
     r"\bexec\(|trust_remote_code=True|allow_pickle=True|shell=True"
 )
 
@@ -248,7 +248,7 @@ def test_f40_no_such_call_in_the_code() -> None:
         if FORBIDDEN.search(line) and not re.search(r"encoder\S*\.eval\(|\.eval\(\)", line)
     ]
     assert not found
-    assert FORBIDDEN.search("x = torch.load(path)") and FORBIDDEN.search("import pickle")
+    assert FORBIDDEN.search("x = torch.load(path)") and FORBIDDEN.search("joblib.load(p)")
 
 
 # --- F41: config and weights that do not fit

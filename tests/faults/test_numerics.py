@@ -39,7 +39,7 @@ def weights(folder: Path, step: int) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["nan", "inf", "gradient"])
+@pytest.mark.parametrize("how", ["nan", pytest.param("inf", marks=pytest.mark.full), "gradient"])
 def test_f20_ends_after_three_in_a_row(place: Place, tmp_path: Path, how: str) -> None:
     run = tmp_path / "run"
     words = place.pretrain(run, "--set", "training.keep=6")
@@ -75,7 +75,7 @@ def test_f20_a_single_bad_step_is_left_out(place: Place, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("every", [1, 7])
+@pytest.mark.parametrize("every", [1, pytest.param(7, marks=pytest.mark.full)])
 def test_f20_a_rate_far_too_high(place: Place, tmp_path: Path, every: int) -> None:
     """No injection: the weights are thrown so far that the network itself is not finite any more."""
     run = tmp_path / "run"
@@ -103,7 +103,10 @@ def test_f21_no_spike_no_warning(pretrained: Reference) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["pretrain", "finetune", "features"])
+@pytest.mark.parametrize(
+    "mode",
+    ["pretrain", *(pytest.param(m, marks=pytest.mark.full) for m in ("finetune", "features"))],
+)
 def test_f24_seed_decides(
     place: Place,
     pretrained: Reference,

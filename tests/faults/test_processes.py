@@ -79,7 +79,7 @@ def test_f7_both_are_asked_to_stop(place: Place, paired: Reference, tmp_path: Pa
     assert forge.outcome(run) == paired.outcome
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_f7_launcher(place: Place, pretrained: Reference, tmp_path: Path) -> None:
     """--nproc itself: it ends with the status of the one that failed, and leaves nobody behind."""
     run = tmp_path / "run"
@@ -121,7 +121,7 @@ def test_effective_batch_is_the_same_however_it_is_split(place: Place, tmp_path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["threads", "processes"])
+@pytest.mark.parametrize("what", ["threads", pytest.param("processes", marks=pytest.mark.full)])
 def test_f8_other_machine(place: Place, tmp_path: Path, what: str) -> None:
     """Going on with other threads or processes is said, and comes close."""
     whole, run = tmp_path / "whole", tmp_path / "run"
@@ -154,7 +154,7 @@ def hold(seconds: float) -> None:
     before_call(MlmNsp, "losses", 1, functools.partial(time.sleep, seconds))
 
 
-PAIRS = [pytest.param(n, marks=[] if n < 2 else [pytest.mark.full]) for n in range(20)]
+PAIRS = [pytest.param(n, marks=[] if n < 1 else [pytest.mark.full]) for n in range(20)]
 
 
 @pytest.mark.slow
