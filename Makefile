@@ -22,7 +22,7 @@ check: $(VENV)/.dev
 	$(OFFLINE) $(BIN)/pytest -m "not slow and not full and not browser"
 
 faults: $(VENV)/.dev
-	$(OFFLINE) $(BIN)/pytest tests/faults -v
+	$(OFFLINE) $(BIN)/pytest tests/faults -vv
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

@@ -33,9 +33,7 @@ class Inputs:
         if device.type == "cpu":
             return self
         moved: dict[str, Any] = {
-            k: v.to(device, non_blocking=True)
-            for k, v in vars(self).items()
-            if isinstance(v, Tensor)
+            k: v.to(device, non_blocking=True) for k, v in vars(self).items() if isinstance(v, Tensor)
         }
         return replace(self, **moved)
 
@@ -61,9 +59,7 @@ def count(examples: int, batch: int) -> int:
     return -(-examples // batch)
 
 
-def epoch_order(
-    lengths: np.ndarray, *, batch: int, seed: int, epoch: int, buckets: bool
-) -> list[np.ndarray]:
+def epoch_order(lengths: np.ndarray, *, batch: int, seed: int, epoch: int, buckets: bool) -> list[np.ndarray]:
     """The batches of one epoch, a function of (seed, epoch) alone. With buckets, every pool of shuffled examples is
     sorted by length before it is cut, so that little is padded; the batches are then shuffled again."""
     order = randomness.permutation(len(lengths), seed, epoch, 0)

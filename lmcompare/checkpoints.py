@@ -111,9 +111,7 @@ def trainable(module: "torch.nn.Module") -> "dict[str, torch.Tensor]":
     return {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
 
 
-def load_weights(
-    module: "torch.nn.Module", tensors: "dict[str, torch.Tensor]", where: Path | str
-) -> None:
+def load_weights(module: "torch.nn.Module", tensors: "dict[str, torch.Tensor]", where: Path | str) -> None:
     """Copy weights in; every trainable name must be there with its shape, and no other."""
     import torch
 

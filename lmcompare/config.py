@@ -34,9 +34,7 @@ class Training(Frozen):
     buckets: bool = True  # batches of similar length, in an order of the seed's
     log_every: int = Field(20, gt=0)
     eval_every: int | None = Field(None, gt=0)  # steps; absent: once an epoch
-    patience: int | None = Field(
-        None, gt=0
-    )  # evaluations without a better one before the run stops early
+    patience: int | None = Field(None, gt=0)  # evaluations without a better one before the run stops early
     max_bad_steps: int = Field(3, gt=0)  # steps in a row whose loss or gradient is not finite
     checkpoint_every: int | None = Field(None, gt=0)  # steps; absent: every checkpoint_seconds
     checkpoint_seconds: float = Field(60.0, ge=0)
@@ -78,9 +76,7 @@ class Transfer(Frozen):
     }  # fmt: skip
     backend: str
     model: str = ""  # a run, a folder in the Hugging Face layout, or a hub id
-    weights: Literal["pretrained", "random"] = (
-        "pretrained"  # random: the same network, drawn afresh
-    )
+    weights: Literal["pretrained", "random"] = "pretrained"  # random: the same network, drawn afresh
     task: Table
     transfer: Table
     length: int = Field(128, gt=2)  # most tokens a view
@@ -166,10 +162,7 @@ def assign(table: Table, assignments: Iterable[str]) -> Table:
 def resolve(model: type[C], table: Table, where: str = "config") -> C:
     """The typed config with every component's defaults filled in, so that a run records all of them."""
     config = parse(model, table, where)
-    full = {
-        key: registry.ROOMS[room].check(getattr(config, key), key)
-        for key, room in model.rooms.items()
-    }
+    full = {key: registry.ROOMS[room].check(getattr(config, key), key) for key, room in model.rooms.items()}
     return config.model_copy(update=full)
 
 
@@ -177,9 +170,7 @@ def parse(model: type[C], table: Table, where: str = "config") -> C:
     try:
         return model.model_validate(table)
     except ValidationError as errors:
-        raise UserError(
-            "\n".join(_sentence(model, e, where) for e in errors.errors()[:5])
-        ) from None
+        raise UserError("\n".join(_sentence(model, e, where) for e in errors.errors()[:5])) from None
 
 
 def _sentence(model: type[BaseModel], error: Any, where: str) -> str:

@@ -105,9 +105,7 @@ def guarded(app: Callable[..., Any]) -> None:
         raise SystemExit(complain(why, EXIT_RESOURCE)) from None
     except Exception as error:
         if out_of_memory(error):
-            raise SystemExit(
-                complain(f"out of memory: {first_line(error)}", EXIT_RESOURCE)
-            ) from None
+            raise SystemExit(complain(f"out of memory: {first_line(error)}", EXIT_RESOURCE)) from None
         raise
 
 

@@ -53,9 +53,7 @@ class Machine:
         if self.world == 1:
             return
         trained = [p for p in parameters if p.requires_grad]
-        flat = torch.cat(
-            [(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in trained]
-        )
+        flat = torch.cat([(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in trained])
         with peers():
             dist.all_reduce(flat)
         start = 0
@@ -88,15 +86,11 @@ def peers() -> Iterator[None]:
 
 def machine(precision: str = "auto", device: str | None = None) -> Machine:
     """This process's place: LMC_DEVICE or the first GPU or the CPU; rank and world from the launcher's environment."""
-    name = (
-        device or os.environ.get("LMC_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
-    )
+    name = device or os.environ.get("LMC_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if name == "cuda":
         if not torch.cuda.is_available():
-            raise ResourceError(
-                "device 'cuda' was asked for, but torch sees no GPU here (see `lmc doctor`)"
-            )
+            raise ResourceError("device 'cuda' was asked for, but torch sees no GPU here (see `lmc doctor`)")
         name = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
     where = torch.device(name)
     if where.type == "cuda":

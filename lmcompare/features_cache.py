@@ -45,9 +45,7 @@ class FeatureCache:
         """From the disk where they are there and whole; else computed and kept."""
         digest = hashlib.sha256(f"{FORMAT}{self.fingerprint}".encode())
         for view in views:
-            digest.update(
-                np.array([len(view.ids), *view.ids, *view.segments], dtype=np.int64).tobytes()
-            )
+            digest.update(np.array([len(view.ids), *view.ids, *view.segments], dtype=np.int64).tobytes())
         folder = cache.root() / "features" / digest.hexdigest()[:16]
         if not folder.is_dir() or files.damage(folder):
             self._fill(folder, views)

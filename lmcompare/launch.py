@@ -33,9 +33,7 @@ def launch(processes: int, arguments: list[str]) -> int:
 
     watched = (signal.SIGTERM, signal.SIGUSR1)
     before = {number: signal.signal(number, pass_on) for number in watched}
-    before[signal.SIGINT] = signal.signal(
-        signal.SIGINT, lambda *_: None
-    )  # the terminal tells the children
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda *_: None)  # the terminal tells the children
     try:
         return wait(children)
     finally:

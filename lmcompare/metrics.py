@@ -178,9 +178,7 @@ def ranks(values: np.ndarray) -> np.ndarray:
 
 
 @registry.metrics.register("entity_f1")
-def entity_f1(
-    gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], labels: Labels
-) -> float:
+def entity_f1(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], labels: Labels) -> float:
     """F1 of whole entities in BIO tags: borders and type must agree, as conlleval counts."""
     hits = total = 0
     for tags, guesses in paired(gold, predicted):

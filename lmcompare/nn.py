@@ -25,9 +25,7 @@ class Attention(nn.Module):
         q_BHTK, k_BHTK, v_BHTK = qkv.permute(2, 0, 3, 1, 4)
         mask = mask_B11T
         if self.causal and mask is not None:
-            mask = (
-                mask & torch.ones(T, T, dtype=torch.bool, device=mask.device).tril()
-            )  # (B, 1, T, T)
+            mask = mask & torch.ones(T, T, dtype=torch.bool, device=mask.device).tril()  # (B, 1, T, T)
         mixed_BHTK = F.scaled_dot_product_attention(
             q_BHTK,
             k_BHTK,
@@ -56,9 +54,7 @@ class Block(nn.Module):
         causal: bool,
     ) -> None:
         super().__init__()
-        self.attention = Attention(
-            width=width, heads=heads, dropout=attention_dropout, causal=causal
-        )
+        self.attention = Attention(width=width, heads=heads, dropout=attention_dropout, causal=causal)
         self.attention_norm = nn.LayerNorm(width, eps=epsilon)
         self.up = nn.Linear(width, inner)
         self.down = nn.Linear(inner, width)

@@ -74,9 +74,7 @@ class Bar(Meter):
 
         super().start(total, done)
         columns = [TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn()]
-        self.bar = RichProgress(
-            *columns, TextColumn("{task.fields[facts]}"), console=Console(stderr=True)
-        )
+        self.bar = RichProgress(*columns, TextColumn("{task.fields[facts]}"), console=Console(stderr=True))
         self.task = self.bar.add_task(self.title, total=total, completed=done, facts="")
         self.bar.start()
 

@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 
-_GOLDEN, _A, _B = (
-    np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
-)
+_GOLDEN, _A, _B = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 
 
 def uniform(*keys: Any) -> np.ndarray:

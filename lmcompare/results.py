@@ -196,9 +196,7 @@ def locked(path: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise UserError(
-                f"{path}: locked by {lock.read().strip() or 'another process'}"
-            ) from None
+            raise UserError(f"{path}: locked by {lock.read().strip() or 'another process'}") from None
         lock.seek(0)
         lock.truncate()
         lock.write(f"pid {os.getpid()} on host {socket.gethostname()}")

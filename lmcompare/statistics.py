@@ -37,9 +37,7 @@ def summarize(rows: Sequence[Row], *, title: str, quick: bool = False) -> Compar
     names = tuple(dict.fromkeys(str(task_of(record)) for _, record in transfers))
     tasks = tuple(_task_facts(name, _of_task(transfers, name)) for name in names)
     metrics = {task.name: task.metric for task in tasks}
-    runs = tuple(
-        _run_facts(arm, record, metrics[str(task_of(record))]) for arm, record in transfers
-    )
+    runs = tuple(_run_facts(arm, record, metrics[str(task_of(record))]) for arm, record in transfers)
     groups: dict[tuple[str, str], list[RunFacts]] = {(a, t): [] for t in names for a in arms}
     for run in runs:
         groups[run.arm, run.task].append(run)
@@ -100,13 +98,9 @@ def _task_facts(name: str, records: Sequence["Record"]) -> TaskFacts:
     found = dict.fromkeys((r["primary"]["metric"], r["primary"]["split"]) for r in results)
     if len(found) > 1:
         shown = ", ".join(f"{metric} on {split}" for metric, split in found)
-        raise UserError(
-            f"{name}: these runs report different figures ({shown}); compare runs that share one"
-        )
+        raise UserError(f"{name}: these runs report different figures ({shown}); compare runs that share one")
     metric, split = next(iter(found), (None, None))
-    floors = {
-        r["majority"]["value"] for r in results if (r.get("majority") or {}).get("metric") == metric
-    }
+    floors = {r["majority"]["value"] for r in results if (r.get("majority") or {}).get("metric") == metric}
     return TaskFacts(name, metric, split, _finite(floors.pop()) if len(floors) == 1 else None)
 
 
@@ -140,9 +134,7 @@ def _run_facts(arm: str, record: "Record", metric: str | None) -> RunFacts:
         seconds=_finite(result.get("seconds")),
         tokens=result.get("tokens"),
         curve=_curve(
-            (row["step"], row["metrics"].get(metric))
-            for row in record.log
-            if row.get("split") == "dev"
+            (row["step"], row["metrics"].get(metric)) for row in record.log if row.get("split") == "dev"
         ),
         layer_mix=tuple(mix) if mix else None,
         warnings=tuple(result.get("warnings") or ()),
@@ -178,9 +170,7 @@ def _mean(arm: str, cells: Sequence[Cell]) -> Mean:
     lost = sum(cell.failed + cell.unfinished + cell.undefined for cell in cells)
     reasons = [f"{lost} run{'s' * (lost != 1)} without a value left out"] if lost else []
     if any(len(table) > len(per_seed) for table in tables):
-        reasons.append(
-            f"only {len(per_seed)} of its seeds cover{'s' * (len(per_seed) == 1)} every task"
-        )
+        reasons.append(f"only {len(per_seed)} of its seeds cover{'s' * (len(per_seed) == 1)} every task")
     mean = fmean(cell.mean for cell in filled if cell.mean is not None)
     sd = _spread([value.value for value in per_seed])[1]
     return Mean(arm, mean, sd, len(per_seed), len(cells), per_seed, "; ".join(reasons) or None)
@@ -199,9 +189,7 @@ def _difference(a: str, b: str, pairs: Sequence[tuple[Cell, Cell]]) -> Differenc
 
 def _per_seed(tables: Sequence[dict[int | None, float]]) -> tuple[SeedValue, ...]:
     """The mean over the tables for each seed that is in all of them."""
-    shared = [
-        seed for seed in (tables[0] if tables else {}) if all(seed in table for table in tables)
-    ]
+    shared = [seed for seed in (tables[0] if tables else {}) if all(seed in table for table in tables)]
     return tuple(SeedValue(seed, fmean(table[seed] for table in tables)) for seed in shared)
 
 
@@ -224,9 +212,7 @@ def _pretraining(arm: str, record: "Record") -> PretrainingFacts:
         status=record.status,
         metrics={name: _finite(value) for name, value in metrics.items()},
         train=_curve((row["step"], row["loss"]) for row in record.log if "loss" in row),
-        dev={
-            name: _curve((row["step"], row["metrics"].get(name)) for row in dev) for name in names
-        },
+        dev={name: _curve((row["step"], row["metrics"].get(name)) for row in dev) for name in names},
         seconds=_finite(result.get("seconds")),
         tokens=result.get("tokens"),
         warnings=tuple(result.get("warnings") or ()),

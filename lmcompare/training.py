@@ -116,9 +116,7 @@ class Loop:
             torch.manual_seed(randomness.number(self.seed, step, machine.rank, number))  # dropout
             with machine.autocast():
                 losses = learner.losses(batch.to(machine.device))
-            total = sum(
-                learner.weights[k] * loss / max(1.0, counts[k]) for k, loss in losses.items()
-            )
+            total = sum(learner.weights[k] * loss / max(1.0, counts[k]) for k, loss in losses.items())
             total.backward()
             sums.append({k: loss.detach().float() for k, loss in losses.items()})
         machine.total_gradients(learner.parameters())
@@ -147,21 +145,13 @@ class Loop:
         self.optimizer.step()
         state.bad_steps = 0
         state.tokens += tokens
-        if (
-            state.average is not None
-            and loss > SPIKE * max(state.average, 0.01)
-            and self.machine.main
-        ):
-            self.run.warn(
-                f"step {state.step}: the loss rose to {loss:.3g}, {SPIKE:g} times its average"
-            )
+        if state.average is not None and loss > SPIKE * max(state.average, 0.01) and self.machine.main:
+            self.run.warn(f"step {state.step}: the loss rose to {loss:.3g}, {SPIKE:g} times its average")
         state.average = loss if state.average is None else 0.95 * state.average + 0.05 * loss
         if state.step % self.plan.log_every == 0 or state.step == 1:
             losses = {k: round(v, 6) for k, v in means.items()}
             row = {"step": state.step, "loss": round(loss, 6), "losses": losses}
-            self._log(
-                {**row, "rate": self.optimizer.defaults["lr"] * rate, "grad_norm": round(norm, 6)}
-            )
+            self._log({**row, "rate": self.optimizer.defaults["lr"] * rate, "grad_norm": round(norm, 6)})
         self.progress.update(state.step, loss=loss, tokens=tokens)
         self._end_if_done()
 
@@ -197,9 +187,7 @@ class Loop:
         state.evaluated = state.step
         self.progress.note(
             f"step {state.step}: "
-            + ", ".join(
-                f"{k} {v:.4g}" if v is not None else f"{k} undefined" for k, v in metrics.items()
-            )
+            + ", ".join(f"{k} {v:.4g}" if v is not None else f"{k} undefined" for k, v in metrics.items())
         )
 
     def keep_best(self) -> None:

@@ -21,9 +21,7 @@ class Example:
     """One row of a task: facts only, no formatting."""
 
     id: str
-    texts: tuple[
-        str, ...
-    ]  # one text or two · choice: (context,) · tags: () · span: (question, context)
+    texts: tuple[str, ...]  # one text or two · choice: (context,) · tags: () · span: (question, context)
     label: Label | None = None
     options: tuple[str, ...] = ()  # choice: what may follow the context
     words: tuple[str, ...] = ()  # tags: the words that carry the tags
@@ -35,9 +33,7 @@ class Task:
 
     name: str
     kind: Kind
-    metrics: tuple[
-        str, ...
-    ]  # names in the metric room; the first one is the task's figure in tables
+    metrics: tuple[str, ...]  # names in the metric room; the first one is the task's figure in tables
     load: Callable[[Split], list[Example]]
     labels: tuple[str, ...] = ()  # classify: class names · tags: BIO tags
     texts: int = 1  # classify, score: one text or two
@@ -58,12 +54,8 @@ class View:
     part: int = 0  # which of two texts this is, where a backend keeps them apart
     option: int = 0  # choice: which option
     words: Sequence[int] = ()  # tags: position of each word's first token (−1: cut off)
-    spans: Sequence[
-        tuple[int, int]
-    ] = ()  # span: a token's characters in the context; (−1, −1) outside it
+    spans: Sequence[tuple[int, int]] = ()  # span: a token's characters in the context; (−1, −1) outside it
     cut: int = 0  # tokens lost to the maximal length
 
 
-Prediction = dict[
-    str, Any
-]  # {"id", "label", "prediction", "scores"}: one line of predictions-<split>.jsonl
+Prediction = dict[str, Any]  # {"id", "label", "prediction", "scores"}: one line of predictions-<split>.jsonl

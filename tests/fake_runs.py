@@ -43,8 +43,7 @@ def finished(
     log: list[dict[str, Any]] = [{"step": 1, "loss": 0.7, "losses": {}}]
     if value is not None and kind != "baseline":
         log += [
-            {"step": step, "split": "dev", "metrics": {metric: value * step / 40}}
-            for step in (10, 20, 40)
+            {"step": step, "split": "dev", "metrics": {metric: value * step / 40}} for step in (10, 20, 40)
         ]
     return arm, Record(Path(name), name, "finished", config(task, seed, weights), result, None, log)
 

@@ -59,9 +59,7 @@ class BertEncoder(nn.Module):
     def forward(self, inputs: Inputs) -> list[Tensor]:
         T = inputs.ids_BT.shape[1]
         embedded_BTD = (
-            self.words(inputs.ids_BT)
-            + self.positions.weight[:T]
-            + self.segments(inputs.segments_BT)
+            self.words(inputs.ids_BT) + self.positions.weight[:T] + self.segments(inputs.segments_BT)
         )
         x_BTD = self.dropout(self.embedding_norm(embedded_BTD))
         mask_B11T = None if inputs.mask_BT is None else inputs.mask_BT[:, None, None, :]
@@ -110,13 +108,9 @@ class Bert:
         position_std: float | None = None,  # absent: embedding_std
         position_start: Literal["random", "waves"] = "random",
     ) -> None:
-        self.settings: dict[str, Any] = {
-            k: v for k, v in locals().items() if k not in ("self", "tokenizer")
-        }
+        self.settings: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("self", "tokenizer")}
         self.settings["inner"] = inner or 4 * width
-        self.settings["attention_dropout"] = (
-            dropout if attention_dropout is None else attention_dropout
-        )
+        self.settings["attention_dropout"] = dropout if attention_dropout is None else attention_dropout
         self.tokenizer, self.width, self.depth, self.longest = tokenizer, width, layers, positions
         network = {k: v for k, v in self.settings.items() if k not in STARTS}
         self.encoder = BertEncoder(vocabulary=tokenizer.size, **network)
@@ -132,9 +126,7 @@ class Bert:
         with torch.no_grad():
             self.encoder.words.weight.normal_(0.0, words, generator=generator)
             if self.settings["position_start"] == "waves":
-                self.encoder.positions.weight.copy_(
-                    waves(self.longest, self.width) * places * 2**0.5
-                )
+                self.encoder.positions.weight.copy_(waves(self.longest, self.width) * places * 2**0.5)
             else:
                 self.encoder.positions.weight.normal_(0.0, places, generator=generator)
 
@@ -147,9 +139,7 @@ class Bert:
             return self._windows(example, length)
         if task.kind == "choice":
             context = encode(example.texts[0])
-            return [
-                self._pair([context, encode(o)], length, n) for n, o in enumerate(example.options)
-            ]
+            return [self._pair([context, encode(o)], length, n) for n, o in enumerate(example.options)]
         return [self._pair([encode(text) for text in example.texts], length, 0)]
 
     def stack(self, views: list[View], rows: list[int] | None = None) -> Inputs:
@@ -195,9 +185,7 @@ class Bert:
             window, segments = self.sequence([asked, ids[start : start + room]])
             outside = [(-1, -1)]
             inside = spans[start : start + room]
-            views.append(
-                View(window, segments, spans=outside * (len(asked) + 2) + list(inside) + outside)
-            )
+            views.append(View(window, segments, spans=outside * (len(asked) + 2) + list(inside) + outside))
         return views
 
     def save(self, folder: Path, heads: Mapping[str, Tensor] | None = None) -> None:

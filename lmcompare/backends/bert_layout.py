@@ -94,9 +94,7 @@ def gather(tensors: Mapping[str, Tensor], layers: int, where: Path) -> dict[str,
     extra = sorted(t for t in tensors.keys() - known if t.startswith(("embeddings.", "encoder.")))
     if extra := [t for t in extra if t != "embeddings.position_ids"]:  # older releases kept those
         shown = ", ".join(extra[:4])
-        raise ModelError(
-            f"{where}: {len(extra)} weights that config.json does not ask for: {shown}"
-        )
+        raise ModelError(f"{where}: {len(extra)} weights that config.json does not ask for: {shown}")
     return {
         ours: torch.cat([tensors[t] for t in theirs]) if len(theirs) > 1 else tensors[theirs[0]]
         for ours, theirs in wanted.items()
@@ -151,8 +149,7 @@ def load(family: "type[Bert]", folder: Path, seed: int) -> "Bert":
 
 def unlike(name: str, tensor: Tensor, wanted: list[int], folder: Path) -> ModelError:
     return ModelError(
-        f"{folder}: {name} has the shape {list(tensor.shape)}; config.json and the tokenizer ask "
-        f"for {wanted}"
+        f"{folder}: {name} has the shape {list(tensor.shape)}; config.json and the tokenizer ask for {wanted}"
     )
 
 
@@ -210,14 +207,8 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     path = folder / "model.safetensors"
     if not path.is_file():
         pickles = sorted(p.name for p in folder.glob("*") if p.suffix in PICKLES)
-        hint = (
-            f"; {pickles[0]} is a pickle, which could run code and is never opened"
-            if pickles
-            else ""
-        )
-        raise ModelError(
-            f"{folder}: has no model.safetensors{hint}; save it again with safetensors"
-        )
+        hint = f"; {pickles[0]} is a pickle, which could run code and is never opened" if pickles else ""
+        raise ModelError(f"{folder}: has no model.safetensors{hint}; save it again with safetensors")
     if (folder / files.MANIFEST).is_file() and (problem := files.damage(folder)):
         raise ModelError(f"{folder}: {problem}")
     try:

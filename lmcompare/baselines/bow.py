@@ -72,9 +72,7 @@ class Bow:
         return self._answer(examples) if len(examples) else ([], [])
 
 
-def learn_classes(
-    task: Task, train: Sequence[Example], ngrams: int, strength: float, seed: int
-) -> Answer:
+def learn_classes(task: Task, train: Sequence[Example], ngrams: int, strength: float, seed: int) -> Answer:
     y = [index_of(example.label, example, task) for example in train]
     table = Table(weigh=True, least=task.texts)
     x = table.fit(text_row(task, example, ngrams) for example in train)
@@ -90,9 +88,7 @@ def learn_classes(
     return answer
 
 
-def learn_scores(
-    task: Task, train: Sequence[Example], ngrams: int, strength: float, seed: int
-) -> Answer:
+def learn_scores(task: Task, train: Sequence[Example], ngrams: int, strength: float, seed: int) -> Answer:
     from sklearn.linear_model import Ridge
 
     table = Table(weigh=True, least=task.texts)
@@ -107,9 +103,7 @@ def learn_scores(
     return answer
 
 
-def learn_choice(
-    task: Task, train: Sequence[Example], ngrams: int, strength: float, seed: int
-) -> Answer:
+def learn_choice(task: Task, train: Sequence[Example], ngrams: int, strength: float, seed: int) -> Answer:
     table = Table(weigh=True, least=2)
     x = table.fit(row for example in train for row in option_rows(example, ngrams))
     right = [int(i == e.label) for e in train for i in range(len(e.options))]
@@ -125,9 +119,7 @@ def learn_choice(
     return answer
 
 
-def learn_tags(
-    task: Task, train: Sequence[Example], ngrams: int, strength: float, seed: int
-) -> Answer:
+def learn_tags(task: Task, train: Sequence[Example], ngrams: int, strength: float, seed: int) -> Answer:
     y: list[int] = []
     for example in train:
         tags = example.label
@@ -148,9 +140,7 @@ def learn_tags(
     return answer
 
 
-def learn_span(
-    task: Task, train: Sequence[Example], ngrams: int, strength: float, seed: int
-) -> Answer:
+def learn_span(task: Task, train: Sequence[Example], ngrams: int, strength: float, seed: int) -> Answer:
     chance = random.Random(seed)
     rows: list[Row] = []
     first: list[int] = []
@@ -192,9 +182,7 @@ def learn_span(
 def index_of(label: Any, example: Example, task: Task) -> int:
     if label not in task.labels:
         known = ", ".join(task.labels)
-        raise DataError(
-            f"{task.name}: example {example.id} has the unknown label {label!r}; known: {known}"
-        )
+        raise DataError(f"{task.name}: example {example.id} has the unknown label {label!r}; known: {known}")
     return task.labels.index(label)
 
 
@@ -226,9 +214,7 @@ def best_span(
     return text[at[0] : at[1]]
 
 
-def classes(
-    x: "csr_matrix", y: Sequence[int], strength: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def classes(x: "csr_matrix", y: Sequence[int], strength: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Logistic regression: the classes found, and for each its weights and its bias.
 
     With one class there is nothing to learn, and every answer is that class.

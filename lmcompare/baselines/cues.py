@@ -127,9 +127,7 @@ def overlap(a: str, b: str) -> tuple[list[float], list[float]]:
 
 def shape(word: str) -> str:
     """Xx0-: capitals, small letters, digits and signs, each run told once."""
-    kinds = (
-        "X" if c.isupper() else "x" if c.isalpha() else "0" if c.isdigit() else c for c in word
-    )
+    kinds = ("X" if c.isupper() else "x" if c.isalpha() else "0" if c.isdigit() else c for c in word)
     told = ""
     for c in kinds:
         told += "" if told.endswith(c) else c

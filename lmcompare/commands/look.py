@@ -15,17 +15,13 @@ from lmcompare.commands.options import (
 )
 from lmcompare.console import progress, show
 
-cache_app = typer.Typer(
-    help="What is computed once and used again: features and tokenized corpora."
-)
+cache_app = typer.Typer(help="What is computed once and used again: features and tokenized corpora.")
 app.add_typer(cache_app, name="cache")
 
 
 @app.command("ls")
 def ls(
-    room: Annotated[
-        str, typer.Argument(help="tasks, backends, configs, runs, ...; none: the rooms.")
-    ] = "",
+    room: Annotated[str, typer.Argument(help="tasks, backends, configs, runs, ...; none: the rooms.")] = "",
     json_: Json = False,
 ) -> None:
     """List what has a name: tasks, backends, objectives, readers, metrics, configs, runs.
@@ -96,9 +92,7 @@ def cache_ls(json_: Json = False) -> None:
 
 @cache_app.command("rm")
 def cache_rm(
-    names: Annotated[
-        list[str], typer.Argument(help='Entries, a room ("features", "tokens"), or "all".')
-    ],
+    names: Annotated[list[str], typer.Argument(help='Entries, a room ("features", "tokens"), or "all".')],
     json_: Json = False,
 ) -> None:
     """Remove entries; they are computed again when they are needed."""

@@ -16,21 +16,15 @@ app = typer.Typer(
 )
 
 Backend = Annotated[str, typer.Argument(help="Family of models; see `lmc ls backends`.")]
-Config = Annotated[
-    str, typer.Option("--config", help="Preset (see `lmc ls configs`) or TOML file.")
-]
+Config = Annotated[str, typer.Option("--config", help="Preset (see `lmc ls configs`) or TOML file.")]
 Sets = Annotated[list[str], typer.Option("--set", metavar="A.B=C", help="Change one setting.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder; default: a name in runs/.")]
-Data = Annotated[
-    Path | None, typer.Option("--data", help="Folder of local data; default: LMC_DATA.")
-]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of local data; default: LMC_DATA.")]
 Task = Annotated[str, typer.Option("--task", help="See `lmc ls tasks`.")]
 Model = Annotated[str, typer.Option("--model", help="A run, a folder, or a hub id.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Initial weights and order of the data.")]
 Nproc = Annotated[int, typer.Option("--nproc", min=1, help="Processes on this machine.")]
 Force = Annotated[bool, typer.Option("--force", help="Make the run again from nothing.")]
-Change = Annotated[
-    bool, typer.Option("--allow-change", help="Go on although config, data or model changed.")
-]
+Change = Annotated[bool, typer.Option("--allow-change", help="Go on although config, data or model changed.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never ask the hub.")]

@@ -63,9 +63,7 @@ def finetune(
     model: Model,
     config: Config = "",
     set_: Sets = [],  # noqa: B006
-    random: Annotated[
-        bool, typer.Option("--random", help="Draw fresh weights: the control.")
-    ] = False,
+    random: Annotated[bool, typer.Option("--random", help="Draw fresh weights: the control.")] = False,
     seed: Seed = None,
     data: Data = None,
     out: Out = None,
@@ -110,9 +108,7 @@ def features(
     transfer(table, task, model, nproc, offline, json_, data=data, **kept)
 
 
-def compose(
-    room: str, name: str, over: dict[str, Any], set_: list[str], seed: int | None
-) -> dict[str, Any]:
+def compose(room: str, name: str, over: dict[str, Any], set_: list[str], seed: int | None) -> dict[str, Any]:
     """A preset, what the command line's own options say, and then every --set."""
     from lmcompare import config as configs
 
@@ -170,9 +166,7 @@ def baseline(
 @app.command("eval")
 def eval_(
     run: Annotated[Path, typer.Argument(help="A finished run.")],
-    split: Annotated[
-        str | None, typer.Option(help="Default: the split that tables report.")
-    ] = None,
+    split: Annotated[str | None, typer.Option(help="Default: the split that tables report.")] = None,
     data: Data = None,
     json_: Json = False,
 ) -> None:

@@ -17,9 +17,7 @@ from lmcompare.console import progress, show_comparison
 
 @app.command()
 def compare(
-    what: Annotated[
-        list[str], typer.Argument(metavar="RUN... | STUDY", help="Runs, or one study.")
-    ],
+    what: Annotated[list[str], typer.Argument(metavar="RUN... | STUDY", help="Runs, or one study.")],
     set_: Sets = [],  # noqa: B006
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time; default: cores.")] = None,
     page: Annotated[Path | None, typer.Option(help="Write the report page here, too.")] = None,
@@ -54,9 +52,7 @@ def report(
 
 @app.command()
 def demo(
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Fewer tasks, one seed, under two minutes.")
-    ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer tasks, one seed, under two minutes.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Folder; default: runs/demo.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time; default: cores.")] = None,
     force: Force = False,

@@ -17,7 +17,7 @@ from lmcompare.errors import UserError, unknown
 from lmcompare.objectives.mlm_nsp import Batch, MlmNsp
 from lmcompare.types import View
 
-VOCABULARY, LENGTH, PRETRAINING_BATCH, TUNING_BATCH = 30_522, 128, 16, 32
+VOCABULARY, LENGTH, PRETRAINING_BATCH, TUNING_BATCH = 30_522, 128, 32, 32
 SIZES = {"layers": 4, "width": 256, "heads": 4, "positions": 512}
 RATE = 1e-4
 EPOCH_PART = 8  # steps a timing: batches differ in length, and both sides see the same ones
@@ -94,9 +94,7 @@ def pretraining(machine: device.Machine) -> tuple[Step, Step, str, str]:
     labels_BT = torch.full_like(batch.inputs.ids_BT, -100).flatten()
     labels_BT[batch.places_M] = batch.words_M
     labels_BT = labels_BT.view_as(batch.inputs.ids_BT)
-    optimizer = registry.optimizers.build(
-        {"name": "adamw", "rate": RATE}, objective.named_parameters()
-    )
+    optimizer = registry.optimizers.build({"name": "adamw", "rate": RATE}, objective.named_parameters())
     ordinary = torch.optim.AdamW(reference.parameters(), lr=RATE)
 
     def ours() -> int:
@@ -133,9 +131,7 @@ def random_instances(backend: Any) -> Batch:
     segments = (np.arange(LENGTH) >= LENGTH // 2).astype(int).tolist()
     inputs = backend.stack([View(row.tolist(), segments) for row in ids_BT])
     masked = round(0.15 * LENGTH)
-    places = [
-        b * LENGTH + p for b in range(PRETRAINING_BATCH) for p in rng.permutation(LENGTH)[:masked]
-    ]
+    places = [b * LENGTH + p for b in range(PRETRAINING_BATCH) for p in rng.permutation(LENGTH)[:masked]]
     words = torch.from_numpy(rng.integers(1000, VOCABULARY, len(places)))
     followed = torch.from_numpy(rng.integers(0, 2, PRETRAINING_BATCH))
     return Batch(inputs, torch.tensor(places), words, followed)
@@ -212,9 +208,7 @@ def short_sentences() -> tuple[list[View], np.ndarray]:
     """Lengths spread like SST-2's training phrases and sentences: 3 to 60 pieces, about 25 on average."""
     rng = np.random.default_rng(3)
     lengths = np.clip(rng.gamma(4.0, 5.5, EPOCH_PART * TUNING_BATCH).astype(int) + 3, 3, 60)
-    views = [
-        View([101, *rng.integers(1000, VOCABULARY, n - 2).tolist(), 102], [0] * n) for n in lengths
-    ]
+    views = [View([101, *rng.integers(1000, VOCABULARY, n - 2).tolist(), 102], [0] * n) for n in lengths]
     return views, lengths
 
 

@@ -58,9 +58,7 @@ def of_runs(names: list[str]) -> summary.Comparison:
         hint = f"name a study's folder, such as {made[-1]}" if made else "`lmc demo` makes some"
         raise UserError(f"{', '.join(map(str, found))}: no runs here; {hint}")
     records = [results.read(path) for path in inside]
-    return summary.summarize(
-        list(zip(arm_names(records), records, strict=True)), title="Runs compared"
-    )
+    return summary.summarize(list(zip(arm_names(records), records, strict=True)), title="Runs compared")
 
 
 def runs_in(path: Path) -> list[Path]:
@@ -73,9 +71,7 @@ def runs_in(path: Path) -> list[Path]:
 def of_study(folder: Path) -> summary.Comparison:
     """A study's finished runs, under the names that the study gave its arms."""
     ledger = files.read_json(folder / LEDGER)
-    rows = [
-        (entry["arm"], results.read(folder / entry["run"])) for entry in ledger["runs"].values()
-    ]
+    rows = [(entry["arm"], results.read(folder / entry["run"])) for entry in ledger["runs"].values()]
     return summary.summarize(rows, title=ledger["title"], quick=ledger["quick"])
 
 

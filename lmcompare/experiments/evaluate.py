@@ -44,9 +44,7 @@ def restore(record: Record) -> tuple[Transfer, Any, Any]:
         backend = load_backend(config)
         expected = files.read_json(path / "run.json")["model"]
         if backend.fingerprint != expected:
-            raise ModelError(
-                f"{config.model}: these are not the weights that {path.name} was trained on"
-            )
+            raise ModelError(f"{config.model}: these are not the weights that {path.name} was trained on")
     return config, backend, load_file(path / "model" / "task.safetensors")
 
 
@@ -118,9 +116,7 @@ def transferred(record: Record, split: str | None, data: Path | None) -> dict[st
     found = read_task(config.task, data)
     split = split or found.task.report
     if split not in found.splits:
-        raise UserError(
-            f"{found.task.name}: no split {split!r}; it has {', '.join(found.task.splits)}"
-        )
+        raise UserError(f"{found.task.name}: no split {split!r}; it has {', '.join(found.task.splits)}")
     machine = device.machine(config.training.precision)
     task = as_trained(found.task, path)
     learner = TaskLearner(backend, task, config.transfer)
@@ -129,9 +125,7 @@ def transferred(record: Record, split: str | None, data: Path | None) -> dict[st
         raise ModelError(f"{path / 'model'}: task.safetensors does not fit the config of the run")
     backend.encoder.to(machine.device)
     learner.to(machine.device)
-    dataset = Dataset(
-        backend, task, found.splits[split], length=min(config.length, backend.longest)
-    )
+    dataset = Dataset(backend, task, found.splits[split], length=min(config.length, backend.longest))
     predictions = evaluation.predict(learner, dataset, size=EVALUATION_BATCH, device=machine.device)
     metrics, undefined = evaluation.score(task, predictions)
     return told(record, split, len(predictions), metrics, undefined, predictions)

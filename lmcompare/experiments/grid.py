@@ -14,7 +14,12 @@ from lmcompare.results import Record
 Job = dict[str, Any]
 LEDGER = "study.json"  # in a study's folder: which of its runs are finished
 WORKER = "lmcompare.experiments.jobs:work"
-PRELOAD = ["lmcompare.experiments.jobs", "sklearn.linear_model", "sklearn.feature_extraction.text"]
+PRELOAD = [
+    "lmcompare.experiments.jobs",
+    "torch._dynamo",
+    "sklearn.linear_model",
+    "sklearn.feature_extraction.text",
+]
 
 
 class Grid:
@@ -50,9 +55,7 @@ class Grid:
             planned = studies.jobs(self.study, paths)
             self.note(f"{len(planned)} runs, {self.at_once} at a time")
             records = self._perform(planned, at_once=self.at_once)
-            return rows + [
-                (job["arm"], record) for job, record in zip(planned, records, strict=True)
-            ]
+            return rows + [(job["arm"], record) for job, record in zip(planned, records, strict=True)]
 
     def _pretrain(self, name: str, model: studies.Model) -> Record:
         """Nothing else can begin before; so it gets all cores."""

@@ -31,16 +31,12 @@ def source(settings: Corpus) -> Source:
         from lmcompare import micro
 
         world = micro.world(settings.world)
-        digest = (
-            f"micro-{code_hash(Path(micro.__file__).parent)}-{settings.world}-{settings.documents}"
-        )
+        digest = f"micro-{code_hash(Path(micro.__file__).parent)}-{settings.world}-{settings.documents}"
         return Source("micro", lambda: world.documents(settings.documents), digest, world)
     from lmcompare.text import corpus
 
     path = Path(settings.path)
-    return Source(
-        path.name.partition(".")[0], lambda: corpus.documents(path), corpus.fingerprint(path)
-    )
+    return Source(path.name.partition(".")[0], lambda: corpus.documents(path), corpus.fingerprint(path))
 
 
 def pretrain(
@@ -63,9 +59,7 @@ def pretrain(
         return done | {"already": True}
     with (
         signals.watched(),
-        results.opened(
-            path, identity, force=force, allow_change=allow_change, main=machine.main
-        ) as run,
+        results.opened(path, identity, force=force, allow_change=allow_change, main=machine.main) as run,
     ):
         for sentence in run.machine(machine.world, machine.threads, str(machine.device)):
             progress.note(sentence)
@@ -96,9 +90,7 @@ def pretrain(
         return run.finish(told(config, objective, run, machine, state) | figures)
 
 
-def held_out(
-    objective: Any, text: Source, size: int, machine: device.Machine
-) -> dict[str, float | None]:
+def held_out(objective: Any, text: Source, size: int, machine: device.Machine) -> dict[str, float | None]:
     """The objective's figures on held-out text; for the micro suite also what the model knows of the world, because
     the loss alone hides for long whether it learns anything but the commonest words."""
     metrics = objective.evaluate(size, machine.device, signals.together(machine.any))
@@ -124,9 +116,7 @@ def told(
     config: Pretrain, objective: Any, run: results.Run, machine: device.Machine, state: State
 ) -> dict[str, Any]:
     """What the result says: how good, how long, how large."""
-    dev = [row["metrics"] for row in results.read_lines(run.path / "log.jsonl") if "split" in row][
-        -1
-    ]
+    dev = [row["metrics"] for row in results.read_lines(run.path / "log.jsonl") if "split" in row][-1]
     return {
         "kind": config.kind,
         "backend": config.backend["name"],
@@ -172,9 +162,7 @@ def read_tokenizer(
     return registry.loader(kind)(folder)
 
 
-def tokenize(
-    text: Source, tokenizer: Any, progress: Progress, machine: device.Machine
-) -> shards.Shards:
+def tokenize(text: Source, tokenizer: Any, progress: Progress, machine: device.Machine) -> shards.Shards:
     """The corpus as token ids, kept in the cache for the next run over the same text."""
     key = fingerprint({"text": text.hash, "tokenizer": tokenizer.fingerprint})
     folder = cache.root() / "tokens" / f"{text.name}-{key}"

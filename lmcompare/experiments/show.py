@@ -155,9 +155,7 @@ def describe_task(name: str, data: Path | None) -> dict[str, Any]:
         "source": task.source,
         "warnings": found.warnings,
     }
-    lines = [
-        f"{key}: {', '.join(map(str, v)) if isinstance(v, list) else v}" for key, v in facts.items()
-    ]
+    lines = [f"{key}: {', '.join(map(str, v)) if isinstance(v, list) else v}" for key, v in facts.items()]
     shown = [f"sees    {seen(backend, view)}" for view in views]
     return facts | {"text": [*lines, "", *shown, f"answer  {answer(task, example)}"]}
 

@@ -43,13 +43,9 @@ def read(name: str, assignments: list[str]) -> Study:
     study = configs.parse(Study, table, f"study {name}")
     for arm in study.arms:
         if bool(arm.baseline) == bool(arm.mode):
-            raise UserError(
-                f"study {name}: arm {arm.name!r} needs a baseline or a mode, and not both"
-            )
+            raise UserError(f"study {name}: arm {arm.name!r} needs a baseline or a mode, and not both")
         if arm.mode and arm.model not in study.models:
-            raise UserError(
-                unknown("model", arm.model, study.models, f"study {name}, arm {arm.name!r}")
-            )
+            raise UserError(unknown("model", arm.model, study.models, f"study {name}, arm {arm.name!r}"))
     return study
 
 
@@ -72,9 +68,7 @@ def jobs(study: Study, model_paths: dict[str, str]) -> list[Table]:
                     chosen = {"backend": model.backend, "model": model_paths[arm.model]}
                     table = configs.merge(table, {**common, **chosen})
                 table = configs.merge(table, arm.set)
-                planned.append(
-                    {"kind": kind, "arm": arm.name, "task": task, "seed": seed, "config": table}
-                )
+                planned.append({"kind": kind, "arm": arm.name, "task": task, "seed": seed, "config": table})
     return planned
 
 

@@ -33,13 +33,9 @@ def data_folder(given: Path | None) -> Path | None:
 def read_task(table: dict[str, Any], data: Path | None) -> TaskData:
     """All splits of a task; `data`, or LMC_DATA, is where local files are."""
     task = registry.tasks.build(table, data_folder(data))
-    with warnings.catch_warnings(
-        record=True
-    ) as raised:  # rows that were skipped, where that was asked for
+    with warnings.catch_warnings(record=True) as raised:  # rows that were skipped, where that was asked for
         warnings.simplefilter("always")
-        needed = dict.fromkeys(
-            ("train", "dev", *task.splits)
-        )  # a split that is missing says so itself
+        needed = dict.fromkeys(("train", "dev", *task.splits))  # a split that is missing says so itself
         splits = {split: task.load(split) for split in needed}
     notes = [*(str(w.message) for w in raised), *checks.inspect(splits, task)]
     return TaskData(task, splits, notes, checks.digest(e for part in splits.values() for e in part))

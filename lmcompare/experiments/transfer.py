@@ -39,18 +39,14 @@ def transfer(
         "model": backend.fingerprint,
     }
     start = "-random" if config.weights == "random" else ""
-    name = (
-        f"{mode}-{config.backend}{start}-{found.task.name}-s{config.seed}-{fingerprint(identity)}"
-    )
+    name = f"{mode}-{config.backend}{start}-{found.task.name}-s{config.seed}-{fingerprint(identity)}"
     path = out or results.root() / name[:80]
     if not force and (done := results.finished(path)):
         results.same(files.read_json(path / "run.json"), identity, path, allow_change)
         return done | {"already": True}
     with (
         signals.watched(),
-        results.opened(
-            path, identity, force=force, allow_change=allow_change, main=machine.main
-        ) as run,
+        results.opened(path, identity, force=force, allow_change=allow_change, main=machine.main) as run,
     ):
         changed = run.machine(machine.world, machine.threads, str(machine.device))
         for sentence in [*changed, *found.warnings, *backend.warnings]:
@@ -121,15 +117,11 @@ def prepare(backend: Any, found: TaskData, length: int) -> dict[str, Dataset]:
     datasets = {}
     for split, examples in found.splits.items():
         signals.check()
-        datasets[split] = Dataset(
-            backend, found.task, examples, length=min(length, backend.longest)
-        )
+        datasets[split] = Dataset(backend, found.task, examples, length=min(length, backend.longest))
     return datasets
 
 
-def held_out(
-    learner: TaskLearner, dataset: Dataset, machine: device.Machine
-) -> dict[str, float | None]:
+def held_out(learner: TaskLearner, dataset: Dataset, machine: device.Machine) -> dict[str, float | None]:
     predictions = evaluation.predict(
         learner,
         dataset,

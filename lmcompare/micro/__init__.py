@@ -3,15 +3,30 @@
 import functools
 import random
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from lmcompare.errors import UserError, unknown
 from lmcompare.micro import documents, grammar
 from lmcompare.micro.lexicon import Lexicon, lexicon
-from lmcompare.micro.questions import MAKERS
+from lmcompare.micro.passages import answers, continuation, entities
+from lmcompare.micro.questions import (
+    acceptability,
+    entailment,
+    paraphrase,
+    sense,
+    sentiment,
+    similarity,
+)  # fmt: skip
 from lmcompare.types import Example
 
+Maker = Callable[[random.Random, Lexicon], Example | None]
+MAKERS: dict[str, Maker] = {
+    maker.__name__: maker
+    for maker in (
+        acceptability, sentiment, entailment, paraphrase, similarity, sense, continuation, entities, answers,
+    )
+}  # fmt: skip
 SPLITS = ("train", "dev", "test")
 TAUGHT = 0.28  # the share of the lexicon that labelled training examples show
 PATIENCE = 4000  # draws for one more example before a split counts as exhausted
@@ -44,9 +59,7 @@ class World:
             if example is None or (key := _content(example)) in found or _split(key) != split:
                 misses += 1
                 if misses > PATIENCE * (len(found) + 1):
-                    raise UserError(
-                        f"micro.{task}: {split} has {len(found)} examples at most, not {count}"
-                    )
+                    raise UserError(f"micro.{task}: {split} has {len(found)} examples at most, not {count}")
                 continue
             found[key] = replace(example, id=f"{split}-{len(found)}")
         return list(found.values())

@@ -35,9 +35,7 @@ def document(rng: random.Random, words: Lexicon) -> list[str]:
     topic = words.topics.draw(rng)
     fields = rng.sample(topic.fields, 1 + (rng.random() < STRAY))
     good = rng.random() < 0.5
-    facts = [
-        grammar.fact(rng, words, pick(rng, fields), good) for _ in range(2 + (rng.random() < 0.5))
-    ]
+    facts = [grammar.fact(rng, words, pick(rng, fields), good) for _ in range(2 + (rng.random() < 0.5))]
     told: list[str] = []
     for fact in facts:
         told += _say(lambda fact=fact: _taken(rng, fact, grammar.event(rng, fact)))  # type: ignore[misc]

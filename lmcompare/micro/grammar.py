@@ -98,7 +98,9 @@ def active(rng: random.Random, f: Fact) -> str:
 
 
 def passive(rng: random.Random, f: Fact) -> str:
-    return f"the {say(rng, f.quality)} {call(rng, f.thing)} was {say(rng, f.verbs).ed} by {f.who} in {f.place}."
+    return (
+        f"the {say(rng, f.quality)} {call(rng, f.thing)} was {say(rng, f.verbs).ed} by {f.who} in {f.place}."
+    )
 
 
 def described(rng: random.Random, f: Fact) -> str:
@@ -110,11 +112,7 @@ def described(rng: random.Random, f: Fact) -> str:
 def again(rng: random.Random, f: Fact) -> str:
     """The same fact, in other words."""
     verb, thing = say(rng, f.verbs).ed, described(rng, f)
-    return (
-        f"the {thing} was {verb} by {f.who}."
-        if rng.random() < 0.5
-        else f"{f.who} {verb} the {thing}."
-    )
+    return f"the {thing} was {verb} by {f.who}." if rng.random() < 0.5 else f"{f.who} {verb} the {thing}."
 
 
 def state(rng: random.Random, f: Fact) -> str:
@@ -132,7 +130,9 @@ def also(rng: random.Random, f: Fact, scale: Scale) -> str:
     """Good things go together with `and`, a good and a bad one with `but`."""
     same = rng.random() < 0.8
     other = scale.good if f.good == same else scale.bad
-    return f"the {recall(rng, f.thing)} was {say(rng, f.quality)} {'and' if same else 'but'} {pick(rng, other)}."
+    return (
+        f"the {recall(rng, f.thing)} was {say(rng, f.quality)} {'and' if same else 'but'} {pick(rng, other)}."
+    )
 
 
 def feeling(rng: random.Random, f: Fact) -> str:

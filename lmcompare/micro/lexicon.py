@@ -23,8 +23,7 @@ ZIPF = 0.9  # how much commoner the first of a class is than the last
 T = TypeVar("T")
 
 ONSETS = (
-    "b bl br c ch cl cr d dr f fl fr g gl gr h j k l m n p pl pr qu r s sc sk sl sm sn sp st "
-    "str t th tr v w"
+    "b bl br c ch cl cr d dr f fl fr g gl gr h j k l m n p pl pr qu r s sc sk sl sm sn sp st str t th tr v w"
 ).split()
 NUCLEI = ["a", "a", "e", "e", "i", "i", "o", "o", "u", "u", "ai", "ea", "ee", "oa", "oo", "ou"]
 CODAS = (
@@ -178,9 +177,7 @@ class Coiner:
                 return Verb(*forms)
 
     def name(self, *, double: float) -> str:
-        words = [self.word(long=0.9)] + (
-            [self.word(long=0.6)] if self.rng.random() < double else []
-        )
+        words = [self.word(long=0.9)] + ([self.word(long=0.6)] if self.rng.random() < double else [])
         return " ".join(words)
 
     def _free(self, *words: str) -> bool:
@@ -198,9 +195,7 @@ def lexicon(seed: int) -> Lexicon:
     for t in range(TOPICS):
         role = coiner.noun()
         people = Urn([_concept(coiner, role) for _ in range(PEOPLE)])
-        topics.append(
-            Topic(people, tuple(_field(coiner, second[t * FIELDS + f]) for f in range(FIELDS)))
-        )
+        topics.append(Topic(people, tuple(_field(coiner, second[t * FIELDS + f]) for f in range(FIELDS))))
     scales = [Scale(_adjectives(coiner), _adjectives(coiner)) for _ in range(SCALES)]
     return Lexicon(
         topics=Urn(topics),
@@ -216,9 +211,7 @@ def _field(coiner: Coiner, doubles: Sequence[Noun]) -> Field:
     kind = coiner.noun()
     things = [_concept(coiner, kind) for _ in range(CONCEPTS)]
     for place, noun in enumerate(doubles):
-        things.insert(
-            2 * place + 1, Concept((noun,), kind)
-        )  # common enough for both senses to be met
+        things.insert(2 * place + 1, Concept((noun,), kind))  # common enough for both senses to be met
     verbs = [tuple(coiner.verb() for _ in range(SYNONYMS)) for _ in range(2)]
     return Field(kind, Urn(things), Deed(*verbs))
 

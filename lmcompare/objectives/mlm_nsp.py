@@ -86,9 +86,7 @@ class MlmNsp(nn.Module):
     ) -> None:
         """Cut the corpus into instances, and keep some documents apart."""
         train, held = shards.split(holdout)
-        cut = partial(
-            pairs.make, shards, length=self.length, short_rate=self.short_rate, check=check
-        )
+        cut = partial(pairs.make, shards, length=self.length, short_rate=self.short_rate, check=check)
         self.rows = cut(train, passes=0 if held_out_only else self.passes, seed=seed)
         self.held_rows = cut(held, passes=1, seed=0)[:HELD_OUT]
         self.shards, self.seed = shards, seed
@@ -118,9 +116,7 @@ class MlmNsp(nn.Module):
         return words_MV, self.next_sentence(self.encoder.pool(top_BTD, batch.inputs.pool_B))
 
     @torch.no_grad()
-    def evaluate(
-        self, size: int, device: torch.device, check: Callable[[], None]
-    ) -> dict[str, float]:
+    def evaluate(self, size: int, device: torch.device, check: Callable[[], None]) -> dict[str, float]:
         """Held-out masked-word accuracy and perplexity, and next-sentence accuracy; the masks are always the same."""
         sums = dict.fromkeys(("mlm", "nsp", "words", "right", "pairs", "told"), 0.0)
         order = np.argsort(self._lengths(self.held_rows), kind="stable")
@@ -148,9 +144,7 @@ class MlmNsp(nn.Module):
         pair = [self.tokenizer.encode(word) for word in (right, wrong)]
         if any(len(pieces) != 1 for pieces in pair):
             return None
-        ids, segments = self.backend.sequence(
-            [self.tokenizer.encode(blank.replace("___", "[MASK]"))]
-        )
+        ids, segments = self.backend.sequence([self.tokenizer.encode(blank.replace("___", "[MASK]"))])
         inputs = self.backend.stack([View(ids, segments)]).to(self.word_bias.device)
         place = torch.tensor([ids.index(self.tokenizer.mask_id)], device=self.word_bias.device)
         logits_V = self(Batch(inputs, place, place, place))[0][0]
@@ -210,11 +204,7 @@ class MlmNsp(nn.Module):
         words_M = ids_BT[chosen_BT]
         kind_M, other_M = draw(KINDS)[chosen_BT], draw(WORDS)[chosen_BT]
         masked, kept, _ = self.mask_strategy
-        random_M = (other_M * self.tokenizer.size).astype(
-            np.int64
-        )  # specials too, as the original does
+        random_M = (other_M * self.tokenizer.size).astype(np.int64)  # specials too, as the original does
         hidden_M = np.where(kind_M < masked, self.tokenizer.mask_id, random_M)
-        ids_BT[chosen_BT] = np.where(
-            (kind_M >= masked) & (kind_M < masked + kept), words_M, hidden_M
-        )
+        ids_BT[chosen_BT] = np.where((kind_M >= masked) & (kind_M < masked + kept), words_M, hidden_M)
         return ids_BT, np.flatnonzero(chosen_BT), words_M

@@ -109,18 +109,13 @@ def labels(on: Scale, factor: float) -> Markup:
     ends = {on.low: "start", on.high: "end"}
     zero = on.ticks.index(0.0) if 0.0 in on.ticks else 0
     shown = [t for i, t in enumerate(on.ticks) if len(on.ticks) < 6 or (i - zero) % 2 == 0]
-    return Markup("").join(
-        text.format(on.place(t), ends.get(t, "middle"), number(t * factor)) for t in shown
-    )
+    return Markup("").join(text.format(on.place(t), ends.get(t, "middle"), number(t * factor)) for t in shown)
 
 
 def plot(lines: Sequence[Line], *, x: Scale, y: Scale, label: str, factor: float = 1) -> Markup:
     """Lines over steps: numbers at the left and below, the lines in a square that is stretched."""
     width = Markup('<line class="{}" x1="0" x2="100" y1="{y}" y2="{y}"/>')
-    rules = [
-        width.format("zero" if t == 0 else "grid", y=f"{100 - float(y.place(t)):.2f}")
-        for t in y.ticks
-    ]
+    rules = [width.format("zero" if t == 0 else "grid", y=f"{100 - float(y.place(t)):.2f}") for t in y.ticks]
     drawn = [curve(line, x, y) for line in lines]
     left = Markup('<text x="100%" y="{}%" dy="0.32em" text-anchor="end">{}</text>')
     numbers = [left.format(f"{100 - float(y.place(t)):.2f}", number(t * factor)) for t in y.ticks]

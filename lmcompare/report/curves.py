@@ -22,9 +22,7 @@ def curves(comparison: Comparison, colors: dict[str, int]) -> Section:
         if not runs:
             continue
         x = charts.step_scale(step for run in runs for step, _ in run.curve)
-        lines = [
-            Line(r.curve, colors[r.arm], f"{r.arm}, seed {r.seed}", arm=colors[r.arm]) for r in runs
-        ]
+        lines = [Line(r.curve, colors[r.arm], f"{r.arm}, seed {r.seed}", arm=colors[r.arm]) for r in runs]
         ends = "; ".join(f"{r.arm}, seed {r.seed}: ends at {points(r.curve[-1][1])}" for r in runs)
         label = f"{task.name}, {task.metric} on the development split over steps. {ends}"
         cards.append(
@@ -50,9 +48,7 @@ def pretraining(comparison: Comparison) -> Section:
             if name == "loss" and facts.train:
                 lines.append(Line(facts.train, index, f"{facts.run}: training loss"))
             if dev:
-                lines.append(
-                    Line(dev, index, f"{facts.run}: {name}, held out", dots=name == "loss")
-                )
+                lines.append(Line(dev, index, f"{facts.run}: {name}, held out", dots=name == "loss"))
             if dev and name != "loss":
                 lines.append(Line(dev, index, f"{facts.run}: {name}, held out", dots=True))
         last = [f"{final(name, facts)}" for facts in shown if final(name, facts)]

@@ -3,9 +3,7 @@
 from lmcompare.comparison import Comparison, Difference, Mean
 from lmcompare.report.figures import counted, points, signed
 
-QUICK = (
-    "Quick run: little training, few seeds. It shows that everything works; it is not a finding."
-)
+QUICK = "Quick run: little training, few seeds. It shows that everything works; it is not a finding."
 
 Role = tuple[str | None, str | None]  # kind of run, and where its weights come from
 TUNED: Role = ("finetune", "pretrained")
@@ -30,9 +28,7 @@ def headline(comparison: Comparison) -> list[str]:
     elif comparison.arms:
         sentences.append(leader(comparison))
     else:
-        sentences.append(
-            f"{counted(len(comparison.pretraining), 'pretraining run')}, and no task yet."
-        )
+        sentences.append(f"{counted(len(comparison.pretraining), 'pretraining run')}, and no task yet.")
     return [*sentences, *losses(comparison)]
 
 
@@ -49,10 +45,7 @@ def roles(comparison: Comparison) -> dict[Role, str]:
 def worth(comparison: Comparison, tuned: str, random: str) -> str:
     difference = between(comparison, tuned, random)
     if difference.mean is None:
-        return (
-            "What pretraining is worth cannot be told: "
-            f"no task has a value for both {tuned} and {random}."
-        )
+        return f"What pretraining is worth cannot be told: no task has a value for both {tuned} and {random}."
     size = points(abs(difference.mean))
     over = f"on average over {share(difference, comparison)}"
     if size == "0.0":
@@ -85,11 +78,7 @@ def leader(comparison: Comparison) -> str:
     if len(comparison.arms) == 1:
         return f"{arm}: {points(best)} points on average over {over}."
     unranked = len(comparison.arms) - len(ranked)
-    left = (
-        f" ({counted(unranked, 'arm')} without a value for every task not ranked)"
-        if unranked
-        else ""
-    )
+    left = f" ({counted(unranked, 'arm')} without a value for every task not ranked)" if unranked else ""
     if len(ranked) == 1:
         return f"{arm} reaches {points(best)} points on average over {over}{left}."
     behind, second = ranked[1]

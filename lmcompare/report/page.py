@@ -72,17 +72,12 @@ def grouped(comparison: Comparison) -> list[dict[str, Any]]:
     arm_of |= {run.run: run.arm for run in comparison.pretraining}
     by_arm: dict[str, dict[str, dict[str, str]]] = {}
     for run, table in comparison.settings:
-        flat = {
-            key: json.dumps(value, ensure_ascii=False)
-            for key, value in config.flatten(table).items()
-        }
+        flat = {key: json.dumps(value, ensure_ascii=False) for key, value in config.flatten(table).items()}
         by_arm.setdefault(arm_of.get(run, ""), {})[run] = flat
     out = []
     for arm, runs in by_arm.items():
         first, *rest = runs.values()
         shared = {k: v for k, v in first.items() if all(flat.get(k) == v for flat in rest)}
-        own = {
-            run: [(k, v) for k, v in flat.items() if k not in shared] for run, flat in runs.items()
-        }
+        own = {run: [(k, v) for k, v in flat.items() if k not in shared] for run, flat in runs.items()}
         out.append({"arm": arm, "count": len(runs), "shared": list(shared.items()), "own": own})
     return out

@@ -25,9 +25,7 @@ def run_lines(result: dict[str, Any]) -> Iterator[str]:
 
 def figures(metrics: dict[str, float | None], undefined: dict[str, str]) -> str:
     return ", ".join(
-        f"{name} {value:.4g}"
-        if value is not None
-        else f"{name} undefined ({undefined.get(name, '')})"
+        f"{name} {value:.4g}" if value is not None else f"{name} undefined ({undefined.get(name, '')})"
         for name, value in metrics.items()
     )
 

@@ -14,9 +14,7 @@ def digest(examples: Iterable[Example]) -> str:
     """SHA-256 of the examples as canonical JSON, a line each: their order counts."""
     whole = hashlib.sha256()
     for example in examples:
-        line = json.dumps(
-            asdict(example), ensure_ascii=False, sort_keys=True, separators=(",", ":")
-        )
+        line = json.dumps(asdict(example), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         whole.update(line.encode() + b"\n")
     return whole.hexdigest()
 
@@ -58,9 +56,7 @@ def _alone(examples: list[Example], task: Task) -> list[str]:
     return found
 
 
-def _against_train(
-    train: list[Example], examples: list[Example], split: Split, task: Task
-) -> list[str]:
+def _against_train(train: list[Example], examples: list[Example], split: Split, task: Task) -> list[str]:
     found = list[str]()
     inside = {_key(example, task) for example in examples}
     if leaked := sum(_key(example, task) in inside for example in train):

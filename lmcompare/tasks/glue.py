@@ -35,9 +35,7 @@ class Glue:
     folder: str
     texts: tuple[str, ...]  # columns
     label: str  # column; absent where a split is published without labels
-    classes: Mapping[str, str] = field(
-        default_factory=dict
-    )  # as in the file → by name; none: a score
+    classes: Mapping[str, str] = field(default_factory=dict)  # as in the file → by name; none: a score
     metrics: tuple[str, ...]
     symmetric: bool = False
     files: Mapping[Split, str] = field(default_factory=ONE_DEV.copy)
@@ -115,9 +113,7 @@ def load(
     return _examples(row, table, split, on_bad_row, 2 - bool(headless))
 
 
-def _examples(
-    row: Glue, table: Table, split: Split, on_bad_row: OnBadRow, first: int
-) -> list[Example]:
+def _examples(row: Glue, table: Table, split: Split, on_bad_row: OnBadRow, first: int) -> list[Example]:
     found, skipped = list[Example](), list(table.skipped)
     labelled = row.label in table.columns
     for line in table.rows:
@@ -129,9 +125,7 @@ def _examples(
             skipped.append(str(error))
             continue
         texts = tuple(line.values[column] for column in row.texts)
-        found.append(
-            Example(id=f"{row.name}-{split}-{line.line - first}", texts=texts, label=label)
-        )
+        found.append(Example(id=f"{row.name}-{split}-{line.line - first}", texts=texts, label=label))
     if not found:
         raise DataError(f"{skipped[0]} (and no row of {len(skipped):,} is good)")
     if skipped:
@@ -190,9 +184,7 @@ def _folder(row: Glue, data: Path | None) -> Path:
 
 
 def _builder(row: Glue) -> Callable[..., Task]:
-    def build(
-        data: Path | None, *, limit: int | None = None, on_bad_row: OnBadRow = "error"
-    ) -> Task:
+    def build(data: Path | None, *, limit: int | None = None, on_bad_row: OnBadRow = "error") -> Task:
         if limit is not None and limit < 1:
             raise UserError(f"{row.name}: limit {limit} leaves no example; it must be at least 1")
         folder = _folder(row, data)

@@ -15,9 +15,7 @@ DEV, TEST = 200, 400
 ENTITY_TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG")
 
 
-def _task(
-    name: str, kind: Kind, metrics: tuple[str, ...], world: int, train: int, **facts: Any
-) -> Task:
+def _task(name: str, kind: Kind, metrics: tuple[str, ...], world: int, train: int, **facts: Any) -> Task:
     def load(split: Split) -> list[Example]:
         counts = {"train": train, "dev": DEV, "test": TEST}
         return world_of(world).examples(name, split, counts.get(split, 0))
@@ -30,9 +28,7 @@ def _task(
 def acceptability(data: Path | None, *, world: int = 0, train: int = 400) -> Task:
     """Is the sentence well formed? Agreement, verb forms and what a verb may take, with rare words too."""
     labels, about = ("unacceptable", "acceptable"), "well-formed or with one wrong word"
-    return _task(
-        "acceptability", "classify", ("matthews",), world, train, labels=labels, about=about
-    )
+    return _task("acceptability", "classify", ("matthews",), world, train, labels=labels, about=about)
 
 
 @tasks.register("micro.sentiment")
@@ -47,9 +43,7 @@ def entailment(data: Path | None, *, world: int = 0, train: int = 400) -> Task:
     """Does the first sentence entail the second, contradict it, or leave it open?"""
     labels = ("entailment", "neutral", "contradiction")
     about = "synonyms, antonyms, kinds and negation"
-    return _task(
-        "entailment", "classify", ("accuracy",), world, train, labels=labels, texts=2, about=about
-    )
+    return _task("entailment", "classify", ("accuracy",), world, train, labels=labels, texts=2, about=about)
 
 
 @tasks.register("micro.paraphrase")
@@ -117,6 +111,4 @@ def entities(data: Path | None, *, world: int = 0, train: int = 400) -> Task:
 @tasks.register("micro.answers")
 def answers(data: Path | None, *, world: int = 0, train: int = 400) -> Task:
     """Which words of three sentences answer the question, which asks in other words?"""
-    return _task(
-        "answers", "span", ("span_f1", "exact_match"), world, train, about="who, where or what"
-    )
+    return _task("answers", "span", ("span_f1", "exact_match"), world, train, about="who, where or what")

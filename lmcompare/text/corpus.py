@@ -31,9 +31,7 @@ LONGEST_DOCUMENT = 4 << 20  # characters of a .txt; the rest is the next documen
 RARE = 60  # words without a sentence end: not a text that can be split
 
 
-def documents(
-    path: Path, *, sentences: Sentences = "auto", field: str = "text"
-) -> Iterator[list[str]]:
+def documents(path: Path, *, sentences: Sentences = "auto", field: str = "text") -> Iterator[list[str]]:
     """The documents of a file or folder, one after the other, none of them empty."""
     if sentences not in ("auto", "lines", "split"):
         raise UserError(unknown("value", sentences, ("auto", "lines", "split"), "sentences"))
@@ -46,9 +44,7 @@ def corpus_files(path: Path) -> list[Path]:
     """The files that a path stands for, sorted by their names within it."""
     if not path.is_dir():
         if not regular_file(path).name.endswith(ENDINGS):
-            raise DataError(
-                f"{path}: not a corpus by its name; it must end in {', '.join(ENDINGS)}"
-            )
+            raise DataError(f"{path}: not a corpus by its name; it must end in {', '.join(ENDINGS)}")
         return [path]
     inside = [
         Path(folder, name)

@@ -21,13 +21,9 @@ KINDS = {str: "text", bool: "true or false", int: "a number", float: "a number",
          list: "a list", dict: "an object"}  # fmt: skip
 
 
-def objects(
-    path: Path, columns: Sequence[str] = ()
-) -> Iterator[tuple[int, dict[str, Any]] | DataError]:
+def objects(path: Path, columns: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, Any]] | DataError]:
     """Line and object, one by one; in the place of a bad line, what is wrong with it."""
-    kinds: dict[
-        str, tuple[str, int]
-    ] = {}  # of a key: its type, and the line where it was first seen
+    kinds: dict[str, tuple[str, int]] = {}  # of a key: its type, and the line where it was first seen
     for number, line in lines(path):
         try:
             values = _json_object(path, number, line)
@@ -92,9 +88,7 @@ def _check_escapes(path: Path, number: int, values: dict[str, Any]) -> None:
         raise fault(path, number, 1, "a NUL (\\u0000) in a text; remove it")
 
 
-def _check_kinds(
-    path: Path, number: int, values: dict[str, Any], kinds: dict[str, tuple[str, int]]
-) -> None:
+def _check_kinds(path: Path, number: int, values: dict[str, Any], kinds: dict[str, tuple[str, int]]) -> None:
     for key, value in values.items():
         if value is None:
             continue

@@ -57,9 +57,7 @@ def lines(path: Path, *, keep_cr: bool = False) -> Iterator[tuple[int, str]]:
         parts.append(rest)
         size += len(rest)
         if size > LONGEST:
-            raise fault(
-                path, number, 1, f"a line of more than {LONGEST:,} characters; break it into lines"
-            )
+            raise fault(path, number, 1, f"a line of more than {LONGEST:,} characters; break it into lines")
     if last := "".join(parts):
         yield number, _without_cr(path, number, last, keep_cr)
 

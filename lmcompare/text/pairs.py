@@ -79,9 +79,7 @@ def _elsewhere(
     return bounds[start], bounds[end]
 
 
-def _fit(
-    a: tuple[int, int], b: tuple[int, int], room: int, rng: random.Random
-) -> tuple[int, int, int, int]:
+def _fit(a: tuple[int, int], b: tuple[int, int], room: int, rng: random.Random) -> tuple[int, int, int, int]:
     """Cut the longer of the two, a token at a time from its front or its back, until both fit."""
     (a0, a1), (b0, b1) = a, b
     while (a1 - a0) + (b1 - b0) > room:

@@ -25,9 +25,7 @@ QUOTED = re.compile(r'"((?:[^"]++|"")*+)"')
 class Row:
     line: int  # where the row begins
     values: dict[str, Any]  # TSV, CSV: text as it stands in the file · JSONL: JSON values
-    places: tuple[
-        tuple[int, int], ...
-    ] = ()  # line and column of each value, where not plain to see
+    places: tuple[tuple[int, int], ...] = ()  # line and column of each value, where not plain to see
 
     def place(self, column: str) -> tuple[int, int]:
         """Line and column at which this value begins."""
@@ -94,9 +92,7 @@ def read_jsonl(
     return Table(path, tuple(seen), table.rows, table.skipped)
 
 
-Record = tuple[
-    int, list[str], tuple[tuple[int, int], ...]
-]  # line · fields · where each field begins
+Record = tuple[int, list[str], tuple[tuple[int, int], ...]]  # line · fields · where each field begins
 
 
 def _delimited(
@@ -156,9 +152,7 @@ def _wrong_count(path: Path, record: Record, expected: int) -> DataError:
     else:
         column = places[expected][1] if places else 1 + sum(len(f) + 1 for f in fields[:expected])
         what, fix = "too many", "is there a separator inside a text?"
-    return fault(
-        path, number, column, f"{len(fields)} fields where {expected} are expected, {what}; {fix}"
-    )
+    return fault(path, number, column, f"{len(fields)} fields where {expected} are expected, {what}; {fix}")
 
 
 def _collected(
@@ -211,9 +205,7 @@ def _until_closed(path: Path, number: int, line: str, more: Iterator[tuple[int, 
             return "\n".join(parts)
         if size > LONGEST:
             break
-    raise fault(
-        path, number, 1, "a quoted field begins in this row and never ends; close its quote"
-    )
+    raise fault(path, number, 1, "a quoted field begins in this row and never ends; close its quote")
 
 
 def _csv_fields(path: Path, number: int, text: str) -> Record | DataError | None:

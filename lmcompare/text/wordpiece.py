@@ -25,9 +25,7 @@ LONGEST_WORD = 100  # characters; BERT reads a longer word as [UNK]
 COVERED = 0.9999  # of the characters of a corpus; a rarer one makes its word [UNK]
 HEAD, TAIL = 0xF0000, 0x100000  # private planes for a word's first character and for the others
 REPEATS = 4096  # copies of a word in one line for the trainer
-BLANK = re.compile(
-    r"[ \t\r\n]+"
-)  # not str.split: BERT deletes some characters that it would split on
+BLANK = re.compile(r"[ \t\r\n]+")  # not str.split: BERT deletes some characters that it would split on
 
 
 @registry.tokenizers.register("wordpiece")
@@ -128,9 +126,7 @@ def bert_tokenizer(
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
     ids = {piece: i for i, piece in enumerate(pieces)}
-    tokenizer = Tokenizer(
-        models.WordPiece(ids, unk_token=UNK, max_input_chars_per_word=LONGEST_WORD)
-    )
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token=UNK, max_input_chars_per_word=LONGEST_WORD))
     tokenizer.normalizer = normalizers.BertNormalizer(
         clean_text=True,
         handle_chinese_chars=chinese,
@@ -172,9 +168,7 @@ class WordPiece:
 
     def encode_words(self, words: Sequence[str]) -> list[list[int]]:
         """Each word's pieces; a word that has none (empty, or only deleted characters) is [UNK]."""
-        encoding = self.tokenizer.encode(
-            list(words), is_pretokenized=True, add_special_tokens=False
-        )
+        encoding = self.tokenizer.encode(list(words), is_pretokenized=True, add_special_tokens=False)
         pieces: list[list[int]] = [[] for _ in words]
         for piece, word in zip(encoding.ids, encoding.word_ids, strict=True):
             if word is not None:  # only special tokens that were added belong to no word

@@ -38,13 +38,9 @@ class Batch:
 class Dataset:
     """One split, formatted by a backend."""
 
-    def __init__(
-        self, backend: Any, task: Task, examples: Sequence[Example], *, length: int
-    ) -> None:
+    def __init__(self, backend: Any, task: Task, examples: Sequence[Example], *, length: int) -> None:
         if length > backend.longest:
-            raise DataError(
-                f"length {length} is more than the {backend.longest} positions of the model"
-            )
+            raise DataError(f"length {length} is more than the {backend.longest} positions of the model")
         self.backend, self.task, self.examples = backend, task, list(examples)
         per_example = [backend.views(task, example, length) for example in self.examples]
         self.views = [view for views in per_example for view in views]
@@ -65,9 +61,7 @@ class Dataset:
     def batch(self, chosen: np.ndarray) -> Batch:
         examples = [self.examples[i] for i in chosen]
         rows = [r for i in chosen for r in range(self.starts[i], self.starts[i + 1])]
-        owners = [
-            n for n, i in enumerate(chosen) for _ in range(self.starts[i], self.starts[i + 1])
-        ]
+        owners = [n for n, i in enumerate(chosen) for _ in range(self.starts[i], self.starts[i + 1])]
         views = [self.views[r] for r in rows]
         inputs = self.backend.stack(views, rows)
         labels = encode(self.task, examples, views, owners, inputs) if self.labelled else {}

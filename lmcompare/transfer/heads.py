@@ -163,9 +163,7 @@ class Span(Head):
         inside_BT[:, 0] = True  # token 0 stands for "not in this window"
         masked_BT2 = logits.float().masked_fill(~inside_BT[..., None], -1e4)
         ends_B2 = batch.labels["ends_B2"]
-        losses = [
-            F.cross_entropy(masked_BT2[..., k], ends_B2[:, k], reduction="sum") for k in (0, 1)
-        ]
+        losses = [F.cross_entropy(masked_BT2[..., k], ends_B2[:, k], reduction="sum") for k in (0, 1)]
         return (losses[0] + losses[1]) / 2
 
     def answers(self, logits: Tensor, batch: Batch) -> list[Prediction]:

@@ -30,11 +30,7 @@ class TaskLearner(nn.Module):
         self.matched = (
             backend.parts == 2 and not head.per_token and (task.texts == 2 or task.kind == "choice")
         )
-        width = (
-            self.body.width
-            if head.per_token
-            else self.body.pooled_width * (4 if self.matched else 1)
-        )
+        width = self.body.width if head.per_token else self.body.pooled_width * (4 if self.matched else 1)
         self.head = head(task, width=width, dropout=self.body.dropout)
 
     def draw(self, seed: int) -> None:
@@ -73,8 +69,6 @@ class TaskLearner(nn.Module):
         return {k: v for k, v in self.state_dict().items() if not k.startswith("body.encoder.")}
 
     @torch.no_grad()
-    def answers(
-        self, dataset: Dataset, chosen: np.ndarray, device: torch.device
-    ) -> list[Prediction]:
+    def answers(self, dataset: Dataset, chosen: np.ndarray, device: torch.device) -> list[Prediction]:
         batch = dataset.batch(chosen).to(device)
         return self.head.answers(self(batch, dataset), batch)

@@ -56,9 +56,7 @@ def imports(path: Path) -> list[str]:
             found += [name.name for name in node.names if name.name.startswith("lmcompare")]
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lmcompare"):
             if node.module == "lmcompare":
-                found += [
-                    f"lmcompare.{name.name}" for name in node.names if name.name != "__version__"
-                ]
+                found += [f"lmcompare.{name.name}" for name in node.names if name.name != "__version__"]
             else:
                 found.append(str(node.module))
     return found
@@ -141,9 +139,7 @@ def test_every_preset_loads(folder: str, name: str) -> None:
 
 def test_presets_are_found_in_the_wheel_and_in_the_checkout() -> None:
     assert config.presets().is_dir()
-    assert {"pretrain", "finetune", "features", "studies"} <= {
-        p.name for p in config.presets().iterdir()
-    }
+    assert {"pretrain", "finetune", "features", "studies"} <= {p.name for p in config.presets().iterdir()}
 
 
 @pytest.mark.parametrize("name", list(registry.ROOMS))

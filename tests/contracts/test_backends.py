@@ -169,9 +169,7 @@ def test_features_train_no_weight_of_the_encoder(name: str) -> None:
 def test_finetuning_reaches_every_weight_that_an_answer_can_depend_on(name: str) -> None:
     _, made, dataset = learner(name, "two texts", "finetune")
     made.losses(made.batch(all_of(dataset), 0))["task"].backward()
-    untouched = [
-        n for n, p in made.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
-    ]
+    untouched = [n for n, p in made.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert not untouched
 
 
@@ -227,9 +225,7 @@ def test_optimizers_go_downhill_and_come_back_from_a_checkpoint(name: str) -> No
     def start() -> tuple[torch.nn.Linear, torch.optim.Optimizer]:
         layer = torch.nn.Linear(3, 2)
         draw_weights(layer, std=0.5, generator=torch.Generator().manual_seed(4))
-        return layer, registry.optimizers.build(
-            {"name": name, "rate": 0.05}, layer.named_parameters()
-        )
+        return layer, registry.optimizers.build({"name": name, "rate": 0.05}, layer.named_parameters())
 
     def step(layer: torch.nn.Linear, optimizer: torch.optim.Optimizer) -> float:
         loss = (layer(torch.eye(3)) - 1).square().sum()

@@ -102,9 +102,7 @@ def test_f13_rotation_killed(tmp_path: Path, number: int) -> None:
     """Three are kept; the process dies in the midst of letting an older one go."""
     last = 4 + number // 2
     stages = record(tmp_path / "whole", last)
-    at = [
-        n for n, (name, _) in enumerate(stages, 1) if name == ("rename away", "rmtree")[number % 2]
-    ]
+    at = [n for n, (name, _) in enumerate(stages, 1) if name == ("rename away", "rmtree")[number % 2]]
     folder = tmp_path / "cut"
     folder.mkdir()
     assert in_child(saves, folder, last, 3, at[-1], last) == -9
@@ -138,9 +136,7 @@ def test_f4_resumed_from_every_stage(
     part = f"step-{KILLED_AT:08d}" if number <= 14 else f"best-{14:08d}"
     at = number if number <= 14 else 2 * (number - 14)
     run = tmp_path / "run"
-    cut = forge.lmc(
-        *place.pretrain(run), home=tmp_path, setup=functools.partial(die_at, at, part, "")
-    )
+    cut = forge.lmc(*place.pretrain(run), home=tmp_path, setup=functools.partial(die_at, at, part, ""))
     assert cut.status == -9, cut.err
     found, passed = checkpoints.latest(run / "checkpoints")
     assert found is not None and not passed
@@ -155,9 +151,7 @@ def paused(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that was stopped at step 12, with two checkpoints."""
     home = tmp_path_factory.mktemp("paused")
     run = home / "run"
-    ended = forge.lmc(
-        *place.pretrain(run), home=home, setup=functools.partial(stop_after, KILLED_AT)
-    )
+    ended = forge.lmc(*place.pretrain(run), home=home, setup=functools.partial(stop_after, KILLED_AT))
     assert ended.status == 75, ended.err
     names = [path.name for path in checkpoints.steps(run / "checkpoints")]
     assert names == ["step-00000012", "step-00000011"]
@@ -191,9 +185,7 @@ DAMAGES = (truncate, empty, zero, flip, remove)
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_f10_damage_is_seen(
-    paused: Path, tmp_path: Path, damage: Callable[[Path], None], name: str
-) -> None:
+def test_f10_damage_is_seen(paused: Path, tmp_path: Path, damage: Callable[[Path], None], name: str) -> None:
     folder = tmp_path / "checkpoints"
     shutil.copytree(paused / "checkpoints", folder)
     damage(folder / "step-00000012" / name)

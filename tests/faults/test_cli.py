@@ -54,9 +54,7 @@ def test_f49_typing_error(tmp_path: Path, name: str) -> None:
     words, meant = TYPOS[name]
     ended = forge.lmc(*words, home=tmp_path)
     assert ended.status == 2 and ended.clean and not ended.out, ended.err
-    assert re.search(
-        rf"[Dd]id you mean '?{re.escape(meant)}'?|Possible options:.*{meant}", ended.err
-    )
+    assert re.search(rf"[Dd]id you mean '?{re.escape(meant)}'?|Possible options:.*{meant}", ended.err)
     assert not (tmp_path / "runs").exists()
 
 
@@ -139,9 +137,7 @@ def test_f50_plain_text(tmp_path: Path, name: str) -> None:
         assert out.strip() and plain(out) and plain(err)
 
 
-def test_f50_run_and_tables_in_forty_columns(
-    place: Place, pretrained: Reference, tmp_path: Path
-) -> None:
+def test_f50_run_and_tables_in_forty_columns(place: Place, pretrained: Reference, tmp_path: Path) -> None:
     narrow = {"COLUMNS": "40", "NO_COLOR": "1", "LC_ALL": "C", "LMC_RUNS": str(tmp_path)}
     run = tmp_path / "run"
     for words in (
@@ -196,9 +192,7 @@ def test_f50_head(tmp_path: Path) -> None:
 
 
 @pytest.mark.full
-def test_f50_on_a_terminal_results_are_plain(
-    place: Place, pretrained: Reference, tmp_path: Path
-) -> None:
+def test_f50_on_a_terminal_results_are_plain(place: Place, pretrained: Reference, tmp_path: Path) -> None:
     """A bar may move on stderr; what goes to stdout is for pipes, and JSON is JSON."""
     ours, theirs = pty.openpty()
     words = place.transfer("finetune", pretrained.run, tmp_path / "run", "--json")

@@ -181,9 +181,7 @@ def test_f34_empty_and_blank_texts_are_kept(tmp_path: Path, text: str) -> None:
     assert texts(read_tsv(write(tmp_path / "a", f"n\ttext\n1\t{text}\n"))) == [text]
 
 
-@pytest.mark.parametrize(
-    "text", ["x" * 10_000_000, "a " * 1_000_000], ids=["10-MB-word", "1M-tokens"]
-)
+@pytest.mark.parametrize("text", ["x" * 10_000_000, "a " * 1_000_000], ids=["10-MB-word", "1M-tokens"])
 @pytest.mark.parametrize("ending", ["tsv", "csv", "jsonl", "txt"])
 def test_f34_long_texts_are_read_whole_and_soon(tmp_path: Path, text: str, ending: str) -> None:
     heads = {"tsv": ("text\tn\n", "\t1\n"), "csv": ('text,n\n"', '",1\n'),

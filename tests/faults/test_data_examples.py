@@ -91,9 +91,7 @@ def test_f33_an_empty_split_is_an_error_and_a_sound_task_has_no_warning() -> Non
     with pytest.raises(DataError, match="split 'dev' of t is empty"):
         inspect({"train": BOTH, "dev": []}, classify())
     assert inspect({"train": BOTH, "dev": rows(("c", "yes"), ("d", "no"))}, classify()) == []
-    assert inspect({"train": BOTH, "test": rows(("c", None))}, classify())[0].endswith(
-        "single example"
-    )
+    assert inspect({"train": BOTH, "test": rows(("c", None))}, classify())[0].endswith("single example")
 
 
 def test_f36_train_rows_inside_dev_and_test() -> None:

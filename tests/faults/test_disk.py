@@ -119,9 +119,7 @@ def test_half_a_line_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [row["event"] for row in results.read_lines(path)] == ["start", "end"]
 
 
-def test_half_a_line_of_a_killed_writer(
-    place: Place, pretrained: Reference, tmp_path: Path
-) -> None:
+def test_half_a_line_of_a_killed_writer(place: Place, pretrained: Reference, tmp_path: Path) -> None:
     run = tmp_path / "run"
     stop = functools.partial(stop_after, 9)
     assert forge.lmc(*place.pretrain(run), home=tmp_path, setup=stop).status == 75

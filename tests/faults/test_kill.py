@@ -108,9 +108,7 @@ def test_f5_killed_twice_then_three_times(
 
 @pytest.mark.full
 @pytest.mark.parametrize("number", range(2))
-def test_f1_own_interpreter(
-    place: Place, pretrained: Reference, tmp_path: Path, number: int
-) -> None:
+def test_f1_own_interpreter(place: Place, pretrained: Reference, tmp_path: Path, number: int) -> None:
     """The real command, killed as soon as it has saved a step or two."""
     run = tmp_path / "run"
     words = [sys.executable, "-m", "lmcompare", *map(str, place.pretrain(run))]

@@ -308,9 +308,7 @@ MISFITS: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 @pytest.mark.parametrize("name", MISFITS)
-def test_f41_config_and_weights_do_not_fit(
-    pretrained: Reference, tmp_path: Path, name: str
-) -> None:
+def test_f41_config_and_weights_do_not_fit(pretrained: Reference, tmp_path: Path, name: str) -> None:
     change, told = MISFITS[name]
     model = copy_model(pretrained, tmp_path / "model")
     change(model)
@@ -338,9 +336,7 @@ def test_f41_exit_status(place: Place, pretrained: Reference, tmp_path: Path) ->
     assert not (tmp_path / "run").exists()
 
 
-def test_flipped_bit_in_a_model_of_ours(
-    place: Place, pretrained: Reference, tmp_path: Path
-) -> None:
+def test_flipped_bit_in_a_model_of_ours(place: Place, pretrained: Reference, tmp_path: Path) -> None:
     """safetensors loads it; the checksum does not let it pass."""
     run = tmp_path / "pretrained"
     shutil.copytree(pretrained.run, run)

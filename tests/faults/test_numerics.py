@@ -65,9 +65,7 @@ def test_f20_ends_after_three_in_a_row(place: Place, tmp_path: Path, how: str) -
 @pytest.mark.slow
 def test_f20_a_single_bad_step_is_left_out(place: Place, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    ended = forge.lmc(
-        *place.pretrain(run), home=tmp_path, setup=functools.partial(spoil, [9, 13], "nan")
-    )
+    ended = forge.lmc(*place.pretrain(run), home=tmp_path, setup=functools.partial(spoil, [9, 13], "nan"))
     assert ended.status == 0 and ended.clean, ended.err
     log = forge.rows(run)
     assert [row["step"] for row in log if "nonfinite" in row] == [9, 13]
@@ -89,9 +87,7 @@ def test_f20_a_rate_far_too_high(place: Place, tmp_path: Path, every: int) -> No
 @pytest.mark.slow
 def test_f21_spike_is_told(place: Place, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    ended = forge.lmc(
-        *place.pretrain(run), home=tmp_path, setup=functools.partial(spoil, [15], "spike")
-    )
+    ended = forge.lmc(*place.pretrain(run), home=tmp_path, setup=functools.partial(spoil, [15], "spike"))
     assert ended.status == 0 and ended.clean
     found = [row["text"] for row in forge.events(run, "warning")]
     assert len(found) == 1 and "step 15" in found[0]

@@ -24,9 +24,7 @@ def pair(words: list[Any], home: Path, setup: Any = None) -> list[forge.Child]:
     port = str(free_port())
     address = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     return [
-        forge.start(
-            *words, home=home, setup=setup, env={**address, "RANK": str(rank), "LOCAL_RANK": "0"}
-        )
+        forge.start(*words, home=home, setup=setup, env={**address, "RANK": str(rank), "LOCAL_RANK": "0"})
         for rank in (0, 1)
     ]
 
@@ -183,9 +181,7 @@ def test_f17_second_is_told_who_holds_the_run(
 def test_f17_at_the_same_moment(place: Place, pretrained: Reference, tmp_path: Path) -> None:
     run = tmp_path / "run"
     words = place.pretrain(run)
-    children = [
-        forge.start(*words, home=tmp_path, setup=functools.partial(hold, 3.0)) for _ in range(4)
-    ]
+    children = [forge.start(*words, home=tmp_path, setup=functools.partial(hold, 3.0)) for _ in range(4)]
     ended = [child.wait() for child in children]
     assert sorted(e.status for e in ended) == [0, 2, 2, 2]
     assert all("locked by" in e.err for e in ended if e.status)

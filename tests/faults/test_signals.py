@@ -87,9 +87,7 @@ def cases() -> list[Any]:
                 ("eval", "SIGUSR1"),
                 ("cutting", "SIGINT"),
             )
-            found.append(
-                pytest.param(name, where, marks=[pytest.mark.slow] if quick else [pytest.mark.full])
-            )
+            found.append(pytest.param(name, where, marks=[pytest.mark.slow] if quick else [pytest.mark.full]))
     return found
 
 

@@ -55,9 +55,7 @@ def test_f25_two_processes(tmp_path: Path) -> None:
     train_wordpiece(text.read_text(encoding="utf-8").split("\n"), size=300).save(tmp_path / "here")
     for hash_seed, threads in ((1, 1), (2, 2)):
         folder = tmp_path / f"process{hash_seed}"
-        seen = trained_elsewhere(
-            folder, text, hash_seed=hash_seed, threads=threads, size=300, lowercase=True
-        )
+        seen = trained_elsewhere(folder, text, hash_seed=hash_seed, threads=threads, size=300, lowercase=True)
         assert seen == digest(tmp_path / "here")
 
 

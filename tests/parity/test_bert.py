@@ -41,9 +41,7 @@ def ours(tokenizer: WordPiece) -> Bert:
 def inputs(size: int, rows: int = 4, length: int = 11, padded: bool = True) -> Inputs:
     rng = np.random.default_rng(7)
     ids = torch.from_numpy(rng.integers(5, size, (rows, length)))
-    segments = torch.from_numpy(
-        (np.arange(length)[None] > rng.integers(3, 8, (rows, 1))).astype(np.int64)
-    )
+    segments = torch.from_numpy((np.arange(length)[None] > rng.integers(3, 8, (rows, 1))).astype(np.int64))
     lengths = torch.tensor([length, 7, 9, length][:rows])
     mask = torch.arange(length)[None] < lengths[:, None] if padded else None
     return Inputs(ids, segments, mask, torch.zeros(rows, dtype=torch.long))
@@ -117,9 +115,7 @@ def test_pretraining_loss_and_gradients_agree(ours: Bert, tmp_path: Path) -> Non
     close(objective.word_bias.grad, reference.cls.predictions.bias.grad)
 
 
-def test_a_folder_that_transformers_saved_is_read_back(
-    tokenizer: WordPiece, tmp_path: Path
-) -> None:
+def test_a_folder_that_transformers_saved_is_read_back(tokenizer: WordPiece, tmp_path: Path) -> None:
     import transformers
 
     config = transformers.BertConfig(
@@ -137,9 +133,7 @@ def test_a_folder_that_transformers_saved_is_read_back(
     bert = Bert.load(tmp_path)
     bert.encoder.eval()
     x = inputs(tokenizer.size)
-    expected = reference(
-        input_ids=x.ids_BT, token_type_ids=x.segments_BT, attention_mask=x.mask_BT.long()
-    )
+    expected = reference(input_ids=x.ids_BT, token_type_ids=x.segments_BT, attention_mask=x.mask_BT.long())
     close(bert.encoder(x)[-1][x.mask_BT], expected.last_hidden_state[x.mask_BT])
     assert bert.settings["activation"] == "gelu_tanh"
 
@@ -181,9 +175,7 @@ def test_the_dummy_checkpoint_of_2019_is_read(shared: Path, tmp_path: Path) -> N
     old = torch.load(folder / "pytorch_model.bin", weights_only=True)
     save_file({k: v.contiguous() for k, v in old.items()}, tmp_path / "model.safetensors")
     config = (folder / "config.json").read_text()
-    config = (
-        config if '"model_type"' in config else config.replace("{", '{"model_type": "bert",', 1)
-    )
+    config = config if '"model_type"' in config else config.replace("{", '{"model_type": "bert",', 1)
     (tmp_path / "config.json").write_text(config)
     (tmp_path / "vocab.txt").write_bytes((folder / "vocab.txt").read_bytes())
     import transformers

@@ -94,9 +94,7 @@ def test_both_transfers_and_the_floor_run_evaluate_and_compare(folder: Path, mod
     for out, value in ((tuned, a), (frozen, b)):
         again = answer("eval", out, "--split", "test")
         assert again["metrics"] == value["metrics"]["test"]
-        kept = [
-            json.loads(line) for line in (out / "predictions-test.jsonl").read_text().splitlines()
-        ]
+        kept = [json.loads(line) for line in (out / "predictions-test.jsonl").read_text().splitlines()]
         assert again["predictions"] == kept
     comparison = answer("compare", tuned, frozen, floor)
     values = {cell["arm"]: cell["mean"] for cell in comparison["cells"]}

@@ -84,9 +84,7 @@ def gold_of(rows: list[Example], kind: str) -> list[Any]:
     if kind != "span":
         return [row.label for row in rows]
     spans = [cast(tuple[tuple[int, int], ...], row.label) for row in rows]
-    return [
-        tuple(row.texts[1][s:e] for s, e in each) for row, each in zip(rows, spans, strict=True)
-    ]
+    return [tuple(row.texts[1][s:e] for s, e in each) for row, each in zip(rows, spans, strict=True)]
 
 
 def fitted(kind: str, train: list[Example], seed: int = 0) -> Bow:

@@ -151,9 +151,7 @@ def conll(tags: tuple[str, ...]) -> set[tuple[str, int, int]]:
     """Entities by another road: where does each word's entity start, and where does it end?"""
     types = ["" if tag == "O" else tag[2:] for tag in tags]
     starts = [
-        i
-        for i, tag in enumerate(tags)
-        if types[i] and (tag[0] == "B" or i == 0 or types[i - 1] != types[i])
+        i for i, tag in enumerate(tags) if types[i] and (tag[0] == "B" or i == 0 or types[i - 1] != types[i])
     ]
     found = set()
     for start in starts:

@@ -8,10 +8,9 @@ import pytest
 
 from lmcompare import registry
 from lmcompare.errors import UserError
-from lmcompare.micro import World, world
+from lmcompare.micro import MAKERS, World, world
 from lmcompare.micro.documents import held_out
 from lmcompare.micro.lexicon import CLOSED, lexicon
-from lmcompare.micro.questions import MAKERS
 
 NAMES = [f"micro.{name}" for name in MAKERS]
 
@@ -48,9 +47,7 @@ def test_documents_are_a_few_short_sentences(small):
 def test_documents_come_fast(small):
     start = time.process_time()
     count = sum(len(document) for document in small.documents(5000))
-    assert (
-        count / (time.process_time() - start) > 10_000
-    )  # a slow machine makes some 100,000 a second
+    assert count / (time.process_time() - start) > 10_000  # a slow machine makes some 100,000 a second
 
 
 def test_no_task_sentence_stands_in_a_document(small):
@@ -79,14 +76,10 @@ def test_splits_share_no_example(small, name):
 def test_training_examples_show_part_of_the_words_that_documents_show(small, name):
     def seen(split: str, count: int) -> set[str]:
         examples = small.examples(name, split, count)
-        return {
-            word for e in examples for s in sentences_of(e) for word in re.findall(r"\w+", s)
-        } - CLOSED
+        return {word for e in examples for s in sentences_of(e) for word in re.findall(r"\w+", s)} - CLOSED
 
     train, test = seen("train", 400), seen("test", 400)
-    written = {
-        w for document in small.documents(10_000) for s in document for w in re.findall(r"\w+", s)
-    }
+    written = {w for document in small.documents(10_000) for s in document for w in re.findall(r"\w+", s)}
     assert len(train) < 0.75 * len(test)
     assert len(test - train) > 0.4 * len(test)
     assert len(test - written) < 0.02 * len(test)
@@ -122,9 +115,7 @@ def check_label(task, example) -> None:
         assert answer and answer == answer.strip() and re.search(rf"\b{answer}\b", example.texts[1])
 
 
-@pytest.mark.parametrize(
-    "name", ["acceptability", "sentiment", "entailment", "paraphrase", "sense"]
-)
+@pytest.mark.parametrize("name", ["acceptability", "sentiment", "entailment", "paraphrase", "sense"])
 def test_labels_are_balanced(small, name):
     labels = [example.label for example in small.examples(name, "test", 400)]
     for label in set(labels):
@@ -133,9 +124,7 @@ def test_labels_are_balanced(small, name):
 
 def test_every_form_has_one_reading_but_the_doubles():
     words = lexicon(3)
-    nouns = [
-        n for t in words.topics.items for f in t.fields for c in f.things.items for n in c.nouns
-    ]
+    nouns = [n for t in words.topics.items for f in t.fields for c in f.things.items for n in c.nouns]
     twice = {noun for noun in nouns if nouns.count(noun) > 1}
     assert twice == {double.noun for double in words.doubles.items}
     for double in words.doubles.items:

@@ -68,9 +68,7 @@ def test_the_order_of_the_arms_does_not_matter() -> None:
 
 def test_a_worth_over_some_of_the_tasks_says_so() -> None:
     rows = [
-        finished(a, t, 1, 0.5, weights=w)
-        for a, w in (("r", "random"), ("p", "pretrained"))
-        for t in "xy"
+        finished(a, t, 1, 0.5, weights=w) for a, w in (("r", "random"), ("p", "pretrained")) for t in "xy"
     ]
     assert "over 2 tasks" in headline(of(rows))[0]
     rows[0] = failed("r", "x", 1)

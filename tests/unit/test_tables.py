@@ -154,9 +154,7 @@ def test_no_such_file_a_folder_a_device_and_a_loop_are_refused(tmp_path: Path) -
         assert str(caught.value).startswith(f"{path}: ")
 
 
-def test_lines_do_not_depend_on_the_size_of_a_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lines_do_not_depend_on_the_size_of_a_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "é\r\nzwei ☂\r\n\r\nvier\u2028x\ny\rz"
     expected = [(1, "é"), (2, "zwei ☂"), (3, ""), (4, "vier\u2028x"), (5, "y\rz")]
     for encoding in ("utf-8", "utf-8-sig", "utf-16"):
@@ -177,9 +175,7 @@ def test_a_bad_byte_is_placed_whatever_the_size_of_a_read(
         assert str(caught.value).startswith(f"{path}:2:3: byte 5 (0xe2)")
 
 
-def test_a_line_beyond_all_measure_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_line_beyond_all_measure_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(line_reader, "LONGEST", 1 << 20)
     with pytest.raises(DataError, match=r":1:1: a line of more than"):
         list(lines(write(tmp_path / "a.txt", "x" * (3 << 20))))

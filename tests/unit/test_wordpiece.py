@@ -149,9 +149,7 @@ def test_save_and_load(trained: WordPiece, tmp_path: Path) -> None:
     assert not WordPiece.load(tmp_path / "b").lowercase
 
 
-def test_what_a_published_file_says_on_batches_is_left_out(
-    trained: WordPiece, tmp_path: Path
-) -> None:
+def test_what_a_published_file_says_on_batches_is_left_out(trained: WordPiece, tmp_path: Path) -> None:
     trained.save(tmp_path)
     rules = json.loads((tmp_path / "tokenizer.json").read_text())
     rules["truncation"] = {
