@@ -63,6 +63,11 @@ def ends(rng: random.Random, scale: Scale) -> tuple[tuple[str, ...], tuple[str, 
     return (scale.good, scale.bad, True) if rng.random() < 0.5 else (scale.bad, scale.good, False)
 
 
+def end(scale: Scale, good: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The good or the bad end of a scale, and the other one."""
+    return (scale.good, scale.bad) if good else (scale.bad, scale.good)
+
+
 def call(rng: random.Random, thing: Concept) -> str:
     """One of the thing's own nouns."""
     return say(rng, thing.nouns).one

@@ -10,6 +10,7 @@ from lmcompare.micro.grammar import pick
 from lmcompare.micro.lexicon import Lexicon
 from lmcompare.types import Example
 
+FACTS = 2  # in the context of a question
 NAMED = (  # P a person, L a place, O an organization, X any of them: the company of X does not say which
     "X is famous .",
     "X and X were famous .",
@@ -39,7 +40,7 @@ def continuation(rng: random.Random, words: Lexicon) -> Example | None:
                 if rng.random() < 0.6
                 else f"everyone thought about the {grammar.recall(rng, f.thing)}."
             )
-            if held_out(text) and not wording.shared(text, context):
+            if held_out(text) and text not in options and not wording.shared(text, context):
                 options.append(text)
                 break
         else:
@@ -79,13 +80,13 @@ def entities(rng: random.Random, words: Lexicon) -> Example | None:
 
 
 def answers(rng: random.Random, words: Lexicon) -> Example | None:
-    fields = rng.sample([field for topic in words.topics.items for field in topic.fields], 3)
+    fields = rng.sample([field for topic in words.topics.items for field in topic.fields], FACTS)
     facts = [grammar.fact(rng, words, field) for field in fields]
     told = [wording.settle(partial(wording.told, rng, f)) for f in facts]
-    if None in told or len({f.who for f in facts}) < 3 or len({f.place for f in facts}) < 3:
+    if None in told or len({f.who for f in facts}) < FACTS or len({f.place for f in facts}) < FACTS:
         return None
     f, first = facts[0], str(told[0])
-    context = " ".join(rng.sample([str(text) for text in told], 3))
+    context = " ".join(rng.sample([str(text) for text in told], FACTS))
     for _ in range(wording.TRIES):
         question, _, asked = grammar.question(rng, f)
         if held_out(question) and not wording.shared(question, first):

@@ -53,17 +53,17 @@ def entailment(rng: random.Random, words: Lexicon) -> Example | None:
     f = grammar.fact(rng, words, field)
     scale, other = wording.scale(rng, words, f), wording.sibling(rng, field, f.thing)
     label = pick(rng, ("entailment", "neutral", "contradiction"))
+    good, bad = (f.quality, f.contrary) if label != "neutral" else grammar.end(scale, f.good)
 
     def hypothesis() -> str:
         thing, way = grammar.recall(rng, f.thing), rng.random()
-        if way < 0.35:
+        if way < 0.15:
             verbs = f.opposite if label == "contradiction" else f.verbs
             told = grammar.call(rng, other) if label == "neutral" else thing
             return f"{f.who} {pick(rng, verbs).ed} the {told}."
-        quality, contrary = (f.quality, f.contrary) if label != "neutral" else grammar.ends(rng, scale)[:2]
-        if (way < 0.5) == (label == "contradiction"):
-            quality = contrary
-        return f"the {thing} was {'not ' if way < 0.5 else ''}{pick(rng, quality)}."
+        denied = way < 0.25
+        quality = bad if denied != (label == "contradiction") else good
+        return f"the {thing} was {'not ' if denied else ''}{pick(rng, quality)}."
 
     return wording.two(lambda: grammar.active(rng, f), hypothesis, label)
 
@@ -76,6 +76,7 @@ def paraphrase(rng: random.Random, words: Lexicon) -> Example | None:
         changes: Sequence[Callable[[], Fact]] = (
             lambda: replace(f, thing=wording.sibling(rng, field, f.thing)),
             lambda: replace(f, verbs=f.opposite),
+            lambda: replace(f, quality=f.contrary),
             lambda: replace(f, quality=f.contrary),
             lambda: replace(f, quality=grammar.ends(rng, wording.scale(rng, words, f))[0]),
         )
