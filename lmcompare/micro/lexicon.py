@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-TOPICS, SCALES = 10, 20
+TOPICS, SCALES = 12, 22
 FIELDS, PEOPLE = 3, 4  # in each topic
-CONCEPTS = 5  # in each field
-PERSONS, PLACES, ORGANIZATIONS = 70, 45, 45
+CONCEPTS = 6  # in each field
+PERSONS, PLACES, ORGANIZATIONS = 90, 60, 60
 SYNONYMS = 2  # words for one concept or one deed
 ADJECTIVES = 2  # words for one end of a scale
 DOUBLES = 2  # words with a second sense, in each field
