@@ -153,4 +153,7 @@ def unpack_optimizer(
     for name, tensor in tensors.items():
         index, _, key = name.partition(".")
         state.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    now = optimizer.state_dict()["param_groups"]  # rates and decay are the config's, not the checkpoint's
+    if [g["params"] for g in now] != [g["params"] for g in groups]:
+        raise ModelError("the checkpoint's optimizer holds other groups of weights than the config makes")
+    optimizer.load_state_dict({"state": state, "param_groups": now})

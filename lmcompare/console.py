@@ -10,6 +10,7 @@ from typing import Any
 
 from lmcompare import files
 from lmcompare.errors import (
+    EXIT_BUG,
     EXIT_INTERRUPTED,
     EXIT_RESOURCE,
     Stopped,
@@ -57,6 +58,8 @@ def show_comparison(comparison: Any, page: Path | None, as_json: bool) -> None:
         table.print_table(comparison)
         if page:
             say(f"\nThe whole story: {page}")
+    if comparison.failed:
+        raise SystemExit(complain(f"{len(comparison.failed)} of the runs failed", EXIT_BUG))
 
 
 def spread(processes: int) -> None:

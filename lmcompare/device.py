@@ -53,6 +53,8 @@ class Machine:
         if self.world == 1:
             return
         trained = [p for p in parameters if p.requires_grad]
+        used = self.total(torch.tensor([float(p.grad is not None) for p in trained]))
+        trained = [p for p, n in zip(trained, used.tolist(), strict=True) if n]  # the others stay without one
         flat = torch.cat([(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in trained])
         with peers():
             dist.all_reduce(flat)
@@ -92,7 +94,10 @@ def machine(precision: str = "auto", device: str | None = None) -> Machine:
         if not torch.cuda.is_available():
             raise ResourceError("device 'cuda' was asked for, but torch sees no GPU here (see `lmc doctor`)")
         name = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
-    where = torch.device(name)
+    try:
+        where = torch.device(name)
+    except RuntimeError:
+        raise ResourceError(f"device {name!r}: not one that torch knows; try 'cpu' or 'cuda'") from None
     if where.type == "cuda":
         torch.cuda.set_device(where)
         torch.set_float32_matmul_precision("high")

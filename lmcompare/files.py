@@ -98,6 +98,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def code_hash(package: Path) -> str:
+    """Generated data is known by the code that generates it."""
+    parts = [f"{path.name} {sha256(path)}" for path in sorted(package.glob("*.py"))]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
+
+
 def size(folder: Path) -> int:
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
 

@@ -76,6 +76,6 @@ def unreachable() -> str | None:
     return None
 
 
-def load(family: str, name: str) -> Any:
-    """A backend with its weights."""
-    return registry.loader(registry.backends.get(family))(find(name))
+def load(family: str, name: str, *, seed: int = 0) -> Any:
+    """A backend with its weights; the seed draws what the folder may lack."""
+    return registry.loader(registry.backends.get(family))(find(name), seed=seed)

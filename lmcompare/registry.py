@@ -8,7 +8,6 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, get_type_hints
 
 from lmcompare.errors import UserError, unknown
@@ -70,7 +69,11 @@ class Registry:
     def build(self, spec: Spec, *given: Any, where: str = "") -> Any:
         """Call the named builder: `given` by position, the table's values by keyword."""
         arguments = self.check(spec, where)
-        return self.get(arguments.pop("name"))(*given, **arguments)
+        name = arguments.pop("name")
+        try:
+            return self.get(name)(*given, **arguments)
+        except ValueError as error:  # a value of the right type that the builder cannot use
+            raise UserError(f"{where or self.room} ({name}): {error}") from None
 
     def _load(self) -> None:
         if self._loaded:
@@ -87,7 +90,7 @@ def settings(builder: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return {n: p for n, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
-def loader(builder: Callable[..., Any]) -> Callable[[Path], Any]:
+def loader(builder: Callable[..., Any]) -> Callable[..., Any]:
     """How what a builder made is read back from a folder: the `load` of the class that it returns."""
     made: Any = builder if isinstance(builder, type) else annotations(builder)["return"]
     return made.load

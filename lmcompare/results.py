@@ -148,7 +148,7 @@ def opened(
     if not main:
         yield Run(path, follower=True)
         return
-    if not NAME.fullmatch(path.name) or ".." in path.parts:
+    if not NAME.fullmatch(path.name) or path.name in (".", ".."):
         raise UserError(
             f"run name {path.name!r}: use 1 to 80 letters, digits, '.', '_' or '-', and no '..' in the path"
         )
@@ -207,6 +207,21 @@ def locked(path: Path) -> Iterator[None]:
 def root() -> Path:
     """Where runs are kept: LMC_RUNS, or runs/ in the current folder."""
     return Path(os.environ.get("LMC_RUNS", "runs"))
+
+
+def place(out: Path | None, stem: str, identity: dict[str, Any]) -> Path:
+    """The run's folder: the one that was asked for, or a name that says what it is and ends with its fingerprint."""
+    if out is not None:
+        return out
+    return root() / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', stem)[:70]}-{config.fingerprint(identity)}"
+
+
+def done(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
+    """The result of a run that has finished already; one that stands for something else is a UserError."""
+    if (result := finished(path)) is None:
+        return None
+    same(files.read_json(path / "run.json"), identity, path, allow_change=False)
+    return result | {"already": True}
 
 
 def clear(path: Path) -> None:

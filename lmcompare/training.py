@@ -175,7 +175,7 @@ class Loop:
         figure = metrics.get(learner.metric)
         sign = 1.0 if learner.higher_is_better else -1.0
         better = figure is not None and (state.best is None or sign * figure > sign * state.best)
-        if better or state.best_step == 0:
+        if better or state.best is None:  # without any figure yet, the newest weights are as good as any
             state.best, state.best_step, state.worse = figure, state.step, 0
             if self.machine.main:
                 self.keep_best()

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from lmcompare import signals
-from lmcompare.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_PREEMPTED, Stopped, UserError
+from lmcompare.errors import EXIT_BUG, Stopped, UserError
 
 Job = dict[str, Any]  # plain JSON
 
@@ -94,7 +94,3 @@ def _call(function: str, job: Job) -> Answer:
 
         traceback.print_exc()
         return Answer(None, f"bug: {error!r}", EXIT_BUG)
-
-
-def paused(answer: Answer) -> bool:
-    return answer.status in (EXIT_INTERRUPTED, EXIT_PREEMPTED)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lmcompare import files
 from lmcompare.backends import bert_layout as layout
 from lmcompare.batches import Inputs, stack
+from lmcompare.config import fingerprint
 from lmcompare.nn import Block, draw_weights, waves
 from lmcompare.registry import activations, backends
 from lmcompare.text.wordpiece import WordPiece
@@ -139,7 +140,7 @@ class Bert:
             return self._windows(example, length)
         if task.kind == "choice":
             context = encode(example.texts[0])
-            return [self._pair([context, encode(o)], length, n) for n, o in enumerate(example.options)]
+            return [self._pair([[*context], encode(o)], length, n) for n, o in enumerate(example.options)]
         return [self._pair([encode(text) for text in example.texts], length, 0)]
 
     def stack(self, views: list[View], rows: list[int] | None = None) -> Inputs:
@@ -199,5 +200,6 @@ class Bert:
 
     @property
     def fingerprint(self) -> str:
-        """Of every weight and the vocabulary."""
-        return files.digest_tensors(dict(self.encoder.state_dict())) + self.tokenizer.fingerprint
+        """Of every weight, the network's shape, and the vocabulary."""
+        shape = fingerprint({k: v for k, v in self.settings.items() if k not in STARTS})
+        return shape + files.digest_tensors(dict(self.encoder.state_dict())) + self.tokenizer.fingerprint

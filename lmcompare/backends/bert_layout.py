@@ -53,6 +53,8 @@ BLOCK = {
     "output.LayerNorm.": "norm.",
 }
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
+OWN = "lmcompare"  # a table in config.json that others pass over:
+DRAWN = ("embedding_std", "position_std", "position_start")  # how a random start of this model is drawn
 QKV = ("query", "key", "value")
 
 
@@ -113,6 +115,7 @@ def save(bert: "Bert", folder: Path, heads: Mapping[str, Tensor]) -> None:
         "pad_token_id": bert.tokenizer.pad_id,
         "dtype": "float32",
         **{t: bert.settings[ours] for t, ours in SETTINGS.items()},
+        OWN: {key: bert.settings[key] for key in DRAWN},
     }
     tensors = export(bert.encoder, bert.depth) | dict(heads)
     apart = {k: v.detach().cpu().clone() for k, v in tensors.items()}  # no shared memory
@@ -124,6 +127,7 @@ def save(bert: "Bert", folder: Path, heads: Mapping[str, Tensor]) -> None:
 def load(family: "type[Bert]", folder: Path, seed: int) -> "Bert":
     config = read_config(folder)
     arguments = read_settings(config, folder)
+    arguments |= {k: v for k, v in config.get(OWN, {}).items() if k in DRAWN}
     tokenizer = WordPiece.load(folder)
     rows = config.get("vocab_size", tokenizer.size)
     if rows < tokenizer.size:

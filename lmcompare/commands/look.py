@@ -77,6 +77,7 @@ def bench(
     if out:
         from lmcompare import files
 
+        out.parent.mkdir(parents=True, exist_ok=True)
         files.write_json(out, result)
     show(result, bench_lines, json_)
 

@@ -78,9 +78,10 @@ def finetune(
     lmc finetune bert --task micro.sentiment --model runs/my-bert --config bert-micro
     """
     over: dict[str, Any] = {"weights": "random"} if random else {}
-    table = compose("finetune", config or backend, over | {"backend": backend}, set_, seed)
+    over |= {"backend": backend, "task": {"name": task}, "model": model}
+    table = compose("finetune", config or backend, over, set_, seed)
     kept: dict[str, Any] = {"out": out, "force": force, "allow_change": allow_change}
-    transfer(table, task, model, nproc, offline, json_, data=data, **kept)
+    transfer(table, nproc, offline, json_, data=data, **kept)
 
 
 @app.command()
@@ -103,9 +104,10 @@ def features(
 
     lmc features bert --task sst2 --model runs/my-bert --set transfer.reader.hidden=128
     """
-    table = compose("features", config or backend, {"backend": backend}, set_, seed)
+    over = {"backend": backend, "task": {"name": task}, "model": model}
+    table = compose("features", config or backend, over, set_, seed)
     kept: dict[str, Any] = {"out": out, "force": force, "allow_change": allow_change}
-    transfer(table, task, model, nproc, offline, json_, data=data, **kept)
+    transfer(table, nproc, offline, json_, data=data, **kept)
 
 
 def compose(room: str, name: str, over: dict[str, Any], set_: list[str], seed: int | None) -> dict[str, Any]:
@@ -116,25 +118,16 @@ def compose(room: str, name: str, over: dict[str, Any], set_: list[str], seed: i
     return configs.assign(table if seed is None else table | {"seed": seed}, set_)
 
 
-def transfer(
-    table: dict[str, Any],
-    task: str,
-    model: str,
-    nproc: int,
-    offline: bool,
-    json_: bool,
-    **kept: Any,
-) -> None:
+def transfer(table: dict[str, Any], nproc: int, offline: bool, json_: bool, **kept: Any) -> None:
     """The two ways of using an encoder differ by their config alone."""
     from lmcompare import config as configs
 
     console.set_offline(offline)
-    table = configs.merge({"task": {"name": task}, "model": model}, table)
     settings = configs.resolve(configs.Transfer, table)
     console.spread(nproc)
     from lmcompare.experiments.transfer import transfer as experiment
 
-    console.show_run(experiment(settings, progress=progress(task), **kept), json_)
+    console.show_run(experiment(settings, progress=progress(settings.task["name"]), **kept), json_)
 
 
 @app.command()

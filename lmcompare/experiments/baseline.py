@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from lmcompare import evaluation, files, registry, results, signals
-from lmcompare.config import Baseline, dump, fingerprint
+from lmcompare import evaluation, registry, results, signals
+from lmcompare.config import Baseline, dump
 from lmcompare.experiments.task_data import figures, read_task
 from lmcompare.progress import Progress
 
@@ -21,11 +21,9 @@ def baseline(
     """The honest floor: a classic model on the same splits, kept as a run like the others."""
     found = read_task(config.task, data)
     identity = {"kind": config.kind, "config": dump(config), "data": found.hash}
-    name = f"{config.baseline['name']}-{found.task.name}-s{config.seed}-{fingerprint(identity)}"
-    path = out or results.root() / name[:80]
-    if not force and (done := results.finished(path)):
-        results.same(files.read_json(path / "run.json"), identity, path, allow_change)
-        return done | {"already": True}
+    path = results.place(out, f"{config.baseline['name']}-{found.task.name}-s{config.seed}", identity)
+    if not force and (done := results.done(path, identity)):
+        return done
     with (
         signals.watched(),
         results.opened(path, identity, force=force, allow_change=allow_change) as run,

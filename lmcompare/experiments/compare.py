@@ -8,7 +8,7 @@ from lmcompare import files, results
 from lmcompare import statistics as summary
 from lmcompare.errors import UserError
 from lmcompare.experiments import studies
-from lmcompare.experiments.grid import LEDGER, Grid
+from lmcompare.experiments.grid import LEDGER, Grid, record_of
 from lmcompare.results import Record
 
 
@@ -71,7 +71,7 @@ def runs_in(path: Path) -> list[Path]:
 def of_study(folder: Path) -> summary.Comparison:
     """A study's finished runs, under the names that the study gave its arms."""
     ledger = files.read_json(folder / LEDGER)
-    rows = [(entry["arm"], results.read(folder / entry["run"])) for entry in ledger["runs"].values()]
+    rows = [(entry["arm"], record_of(folder, entry)) for entry in ledger["runs"].values()]
     return summary.summarize(rows, title=ledger["title"], quick=ledger["quick"])
 
 

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lmcompare import files, results, signals, workers
+from lmcompare import files, micro, results, signals, workers
 from lmcompare.config import fingerprint
 from lmcompare.errors import UserError
 from lmcompare.experiments import studies
+from lmcompare.experiments.task_data import data_folder
+from lmcompare.files import code_hash
 from lmcompare.results import Record
 
 Job = dict[str, Any]
@@ -36,7 +38,7 @@ class Grid:
         force: bool = False,
     ) -> None:
         self.study, self.folder, self.note, self.data, self.force = study, folder, note, data, force
-        self.cores = os.cpu_count() or 1
+        self.cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.at_once = at_once or self.cores
 
     def run(self) -> list[tuple[str, Record]]:
@@ -44,6 +46,7 @@ class Grid:
         with files.disk(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         with signals.watched(), results.locked(self.folder):
+            studies.check(self.study)
             self.ledger = Ledger(self.folder, self.study, fresh=self.force)
             rows, paths = [], {}
             for name, model in self.study.models.items():
@@ -72,8 +75,12 @@ class Grid:
 
     def _perform(self, planned: list[Job], *, at_once: int) -> list[Record]:
         """Every job's record, in order; those that the ledger knows as finished are not made again."""
-        keys = [fingerprint(job) for job in planned]
+        around = {"micro": code_hash(Path(micro.__file__).parent), "data": look(data_folder(self.data))}
+        keys = [fingerprint({**around, **job, "weights": look(model_folder(job))}) for job in planned]
         records = {n: self.ledger.record(key) for n, key in enumerate(keys)}
+        for n, job in enumerate(planned):
+            if job["kind"] == "pretrain":  # it knows best itself whether its corpus is what it was
+                records[n] = None
         missing = [n for n, record in records.items() if record is None]
         place = {
             "runs": str(self.folder),
@@ -88,37 +95,67 @@ class Grid:
             if answer.value:
                 records[n] = self.ledger.add(keys[n], planned[n]["arm"], answer.value)
             else:
-                records[n] = not_made(planned[n], keys[n], self.folder, answer)
+                records[n] = self.ledger.failed(keys[n], planned[n], answer)
             self.note(f"{count}/{len(missing)} · {told(planned[n], records[n])}")
         return [record for record in records.values() if record is not None]
 
 
 class Ledger:
-    """A study's list of its finished runs, so that a second call makes only what is missing."""
+    """A study's list of its runs, so that a second call makes only what is missing. A key holds the whole config, the
+    code that makes the embedded suite, and what the local data and models look like: what has changed is made again."""
 
     def __init__(self, folder: Path, study: studies.Study, *, fresh: bool) -> None:
         self.folder, self.path = folder, folder / LEDGER
         self.table: dict[str, Any] = {"title": study.title, "quick": study.quick, "runs": {}}
+        self.known: dict[str, Any] = {}
         if self.path.is_file() and not fresh:
-            self.table["runs"] = files.read_json(self.path)["runs"]
+            before = files.read_json(self.path)
+            if before["title"] != study.title:
+                raise UserError(
+                    f"{folder}: holds another study, {before['title']!r}; name this file otherwise"
+                )
+            self.known = before["runs"]
 
     def record(self, key: str) -> Record | None:
-        entry = self.table["runs"].get(key)
-        if entry is None or not results.finished(self.folder / entry["run"]):
+        entry = self.known.get(key)
+        if entry is None or "reason" in entry or not results.finished(self.folder / entry["run"]):
             return None
-        return results.read(self.folder / entry["run"])
+        return self._keep(key, entry)
 
     def add(self, key: str, arm: str, run: str) -> Record:
-        self.table["runs"][key] = {"arm": arm, "run": run}
+        return self._keep(key, {"arm": arm, "run": run})
+
+    def failed(self, key: str, job: Job, answer: workers.Answer) -> Record:
+        """A run that has no result is kept in the list as failed, with its reason."""
+        facts = {"reason": answer.reason, "status": answer.status, "config": job["config"]}
+        run = f"{job['arm']}-{job.get('task', '')}-s{job.get('seed', '')}-{key}"
+        return self._keep(key, {"arm": job["arm"], "run": run, **facts})
+
+    def _keep(self, key: str, entry: dict[str, Any]) -> Record:
+        self.table["runs"][key] = entry
         files.write_json(self.path, self.table)
-        return results.read(self.folder / run)
+        return record_of(self.folder, entry)
 
 
-def not_made(job: Job, key: str, folder: Path, answer: workers.Answer) -> Record:
-    """A run that has no result stands in the table as failed, with its reason."""
-    failure = {"reason": answer.reason, "status": answer.status}
-    name = f"{job['arm']}-{job.get('task', '')}-s{job.get('seed', '')}-{key}"
-    return Record(folder / name, name, "failed", job["config"], None, failure, [])
+def record_of(folder: Path, entry: dict[str, Any]) -> Record:
+    if "reason" not in entry:
+        return results.read(folder / entry["run"])
+    failure = {"reason": entry["reason"], "status": entry["status"]}
+    return Record(folder / entry["run"], entry["run"], "failed", entry["config"], None, failure, [])
+
+
+def look(folder: Path | None) -> str:
+    """What a folder of data or a model looks like: names, sizes and times of its files."""
+    if folder is None or not folder.is_dir():
+        return ""
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    return fingerprint({str(p.relative_to(folder)): [p.stat().st_size, p.stat().st_mtime_ns] for p in found})
+
+
+def model_folder(job: Job) -> Path | None:
+    name = job["config"].get("model", "")
+    path = Path(name) / "model"
+    return path if path.is_dir() else Path(name) if name else None
 
 
 def told(job: Job, record: Record | None) -> str:

@@ -31,7 +31,7 @@ def source(settings: Corpus) -> Source:
         from lmcompare import micro
 
         world = micro.world(settings.world)
-        digest = f"micro-{code_hash(Path(micro.__file__).parent)}-{settings.world}-{settings.documents}"
+        digest = f"micro-{files.code_hash(Path(micro.__file__).parent)}-{settings.world}-{settings.documents}"
         return Source("micro", lambda: world.documents(settings.documents), digest, world)
     from lmcompare.text import corpus
 
@@ -52,11 +52,9 @@ def pretrain(
     progress = progress if machine.main else Progress()
     text = source(config.corpus)
     identity = {"kind": config.kind, "config": dump(config), "data": text.hash}
-    name = f"pretrain-{config.backend['name']}-{text.name}-s{config.seed}-{fingerprint(identity)}"
-    path = out or results.root() / name[:80]
-    if not force and (done := results.finished(path)):
-        results.same(files.read_json(path / "run.json"), identity, path, allow_change)
-        return done | {"already": True}
+    path = results.place(out, f"pretrain-{config.backend['name']}-{text.name}-s{config.seed}", identity)
+    if not force and (done := results.done(path, identity)):
+        return done
     with (
         signals.watched(),
         results.opened(path, identity, force=force, allow_change=allow_change, main=machine.main) as run,
@@ -82,6 +80,7 @@ def pretrain(
             progress=progress,
         )
         state = loop.fit()
+        loop.load_best()
         if not machine.main:
             return {}
         with files.new_folder(run.model, {"run": run.name}) as folder:
@@ -116,7 +115,8 @@ def told(
     config: Pretrain, objective: Any, run: results.Run, machine: device.Machine, state: State
 ) -> dict[str, Any]:
     """What the result says: how good, how long, how large."""
-    dev = [row["metrics"] for row in results.read_lines(run.path / "log.jsonl") if "split" in row][-1]
+    rows = results.read_lines(run.path / "log.jsonl")
+    (dev,) = [row["metrics"] for row in rows if "split" in row and row["step"] == state.best_step]
     return {
         "kind": config.kind,
         "backend": config.backend["name"],
@@ -135,11 +135,6 @@ def told(
             "trained": parameters(objective, trained=True),
         },
     }
-
-
-def code_hash(package: Path) -> str:
-    """Generated data is known by the code that generates it."""
-    return fingerprint({path.name: files.sha256(path) for path in package.glob("*.py")})
 
 
 def read_tokenizer(

@@ -49,6 +49,19 @@ def read(name: str, assignments: list[str]) -> Study:
     return study
 
 
+def check(study: Study) -> None:
+    """Every name and value of every run, before the first of them starts."""
+    names = [arm.name for arm in study.arms]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"study {study.title!r}: two arms are named {twice[0]!r}")
+    for model in study.models.values():
+        if model.pretrain:
+            configs.resolve(configs.Pretrain, pretraining_job(model))
+    for job in jobs(study, dict.fromkeys(study.models, "to be made")):
+        kind = configs.Baseline if job["kind"] == "baseline" else configs.Transfer
+        configs.resolve(kind, job["config"], f"arm {job['arm']!r}")
+
+
 def pretraining_job(model: Model) -> Table:
     return configs.merge(configs.read_table(model.pretrain, "pretrain"), model.set)
 

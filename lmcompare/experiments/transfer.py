@@ -5,7 +5,7 @@ from typing import Any
 
 from lmcompare import device, evaluation, files, models, results, signals
 from lmcompare.checkpoints import State
-from lmcompare.config import Transfer, dump, fingerprint
+from lmcompare.config import Transfer, dump
 from lmcompare.experiments.pretrain import parameters
 from lmcompare.experiments.task_data import TaskData, figures, read_task
 from lmcompare.progress import Progress
@@ -39,11 +39,9 @@ def transfer(
         "model": backend.fingerprint,
     }
     start = "-random" if config.weights == "random" else ""
-    name = f"{mode}-{config.backend}{start}-{found.task.name}-s{config.seed}-{fingerprint(identity)}"
-    path = out or results.root() / name[:80]
-    if not force and (done := results.finished(path)):
-        results.same(files.read_json(path / "run.json"), identity, path, allow_change)
-        return done | {"already": True}
+    path = results.place(out, f"{mode}-{config.backend}{start}-{found.task.name}-s{config.seed}", identity)
+    if not force and (done := results.done(path, identity)):
+        return done
     with (
         signals.watched(),
         results.opened(path, identity, force=force, allow_change=allow_change, main=machine.main) as run,
@@ -107,7 +105,7 @@ def told(
 
 def load_backend(config: Transfer) -> Any:
     """The pretrained encoder; or the same network with weights drawn afresh."""
-    backend = models.load(config.backend, config.model)
+    backend = models.load(config.backend, config.model, seed=config.seed)
     if config.weights == "random":
         backend.draw(config.seed)
     return backend

@@ -14,12 +14,14 @@ from torch import Tensor, nn
 
 from lmcompare import randomness
 from lmcompare.batches import Inputs
+from lmcompare.errors import UserError
 from lmcompare.nn import draw_weights
 from lmcompare.registry import activations, objectives
 from lmcompare.text import pairs
 from lmcompare.text.shards import Shards
 from lmcompare.types import View
 
+SHORTEST = 8  # tokens an instance
 HELD_OUT = 1024  # most instances that the held-out figures are taken from
 MASKS, KINDS, WORDS = 1, 2, 3  # what a keyed random number is for
 
@@ -60,6 +62,14 @@ class MlmNsp(nn.Module):
         short_rate: float = 0.1,
     ) -> None:
         super().__init__()
+        if not SHORTEST <= length <= backend.longest:
+            raise UserError(
+                f"objective.length: {length} is not from {SHORTEST} to the model's {backend.longest}"
+            )
+        if passes < 1 or not 0 < mask_rate < 1 or not 0 <= short_rate <= 1:
+            raise UserError("objective: passes is at least 1, mask_rate within 0 and 1, short_rate 0 to 1")
+        if min(mask_strategy) < 0 or abs(sum(mask_strategy) - 1) > 1e-6:
+            raise UserError(f"objective.mask_strategy: {mask_strategy} are not three shares that make 1")
         self.backend, self.encoder, self.tokenizer = backend, backend.encoder, backend.tokenizer
         self.length, self.mask_rate, self.mask_strategy = length, mask_rate, mask_strategy
         self.masking, self.passes, self.short_rate = masking, passes, short_rate

@@ -40,7 +40,8 @@ class Features(nn.Module):
 
     def watch(self, dataset: Dataset) -> None:
         """Compute the frozen layers of a split once; they are read from the disk from then on."""
-        self.seen[id(dataset)] = self.cache.layers(dataset.views)
+        if id(dataset) not in self.seen:
+            self.seen[id(dataset)] = self.cache.layers(dataset.views)
 
     def forward(self, batch: Batch, dataset: Dataset) -> tuple[Tensor, Tensor]:
         device = batch.inputs.ids_BT.device

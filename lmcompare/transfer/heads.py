@@ -159,16 +159,14 @@ class Span(Head):
         return len(batch.views)
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        inside_BT = self._inside(batch, logits)
-        inside_BT[:, 0] = True  # token 0 stands for "not in this window"
-        masked_BT2 = logits.float().masked_fill(~inside_BT[..., None], -1e4)
+        masked_BT2 = self._masked(logits, batch)
         ends_B2 = batch.labels["ends_B2"]
         losses = [F.cross_entropy(masked_BT2[..., k], ends_B2[:, k], reduction="sum") for k in (0, 1)]
         return (losses[0] + losses[1]) / 2
 
     def answers(self, logits: Tensor, batch: Batch) -> list[Prediction]:
         best: list[tuple[float, tuple[int, int]]] = [(-np.inf, (0, 0))] * len(batch.examples)
-        table_BT2 = logits.float().log_softmax(1).cpu().numpy()
+        table_BT2 = self._masked(logits, batch).log_softmax(1).cpu().numpy()
         for b, (view, n) in enumerate(zip(batch.views, batch.owner_B.tolist(), strict=True)):
             found = best_span(table_BT2[b], view.spans)
             if found and found[0] > best[n][0]:
@@ -179,11 +177,13 @@ class Span(Head):
             rows.append(row(example, example.texts[1][start:end], value))
         return rows
 
-    def _inside(self, batch: Batch, logits: Tensor) -> Tensor:
+    def _masked(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Only the context's tokens compete, and token 0, which stands for "not in this window"."""
         inside_BT = np.zeros(logits.shape[:2], dtype=bool)
         for b, view in enumerate(batch.views):
             inside_BT[b, : len(view.spans)] = [s >= 0 for s, _ in view.spans]
-        return torch.from_numpy(inside_BT).to(logits.device)
+        inside_BT[:, 0] = True
+        return logits.float().masked_fill(~torch.from_numpy(inside_BT).to(logits.device)[..., None], -1e4)
 
 
 def best_span(logits_T2: np.ndarray, spans: Any) -> tuple[float, tuple[int, int]] | None:

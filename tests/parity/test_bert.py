@@ -84,7 +84,7 @@ def pretraining_batch(size: int) -> Batch:
 
 
 def test_pretraining_loss_and_gradients_agree(ours: Bert, tmp_path: Path) -> None:
-    objective = MlmNsp(ours)
+    objective = MlmNsp(ours, length=POSITIONS)
     objective.draw(2)
     with torch.no_grad():
         objective.word_bias.normal_(generator=torch.Generator().manual_seed(3))
