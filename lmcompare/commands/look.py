@@ -54,7 +54,10 @@ def show_config(
 
 @app.command()
 def doctor(data: Data = None, offline: Offline = False, json_: Json = False) -> None:
-    """Check this machine: versions, device, data, hub, disk."""
+    """Check this machine: versions, device, data, hub, disk.
+
+    lmc doctor --data glue/
+    """
     from lmcompare.experiments.doctor import examine
     from lmcompare.report.text import doctor_lines
 
@@ -69,7 +72,10 @@ def bench(
     out: Annotated[Path | None, typer.Option("--out", help="Write the JSON here, too.")] = None,
     json_: Json = False,
 ) -> None:
-    """How fast is this machine, beside the ordinary way? Ours and transformers' step by step in turn."""
+    """How fast is this machine, beside the ordinary way? Ours and transformers' step by step in turn.
+
+    lmc bench pretrain --repeats 9 --out bench.json
+    """
     from lmcompare.experiments.bench import measure
     from lmcompare.report.text import bench_lines
 
@@ -84,7 +90,10 @@ def bench(
 
 @cache_app.command("ls")
 def cache_ls(json_: Json = False) -> None:
-    """List the cache's entries and their sizes."""
+    """List the cache's entries and their sizes.
+
+    lmc cache ls --json
+    """
     from lmcompare import cache
     from lmcompare.report.text import cache_lines
 
@@ -96,7 +105,10 @@ def cache_rm(
     names: Annotated[list[str], typer.Argument(help='Entries, a room ("features", "tokens"), or "all".')],
     json_: Json = False,
 ) -> None:
-    """Remove entries; they are computed again when they are needed."""
+    """Remove entries; they are computed again when they are needed.
+
+    lmc cache rm features
+    """
     from lmcompare import cache
     from lmcompare.report.text import cache_lines
 

@@ -58,7 +58,10 @@ def demo(
     force: Force = False,
     json_: Json = False,
 ) -> None:
-    """The whole story on the embedded suite: pretrain, transfer both ways, compare, report."""
+    """The whole story on the embedded suite: pretrain, transfer both ways, compare, report.
+
+    lmc demo --quick
+    """
     from lmcompare.experiments import compare as experiment
 
     comparison, page = experiment.demo(

@@ -8,6 +8,7 @@ from typing import Any
 from lmcompare import config as configs
 from lmcompare import registry, results
 from lmcompare.errors import UserError, unknown
+from lmcompare.experiments import studies
 from lmcompare.types import Example, Task, View
 
 
@@ -48,7 +49,7 @@ def run_rows() -> Iterator[dict[str, Any]]:
 
 
 def describe(name: str, assignments: list[str], data: Path | None) -> dict[str, Any]:
-    """A preset, a file, a run or a task, told in full."""
+    """A preset (by name, or as room/name where rooms share one), a file, a run, a study or a task, told in full."""
     if (Path(name) / "run.json").is_file() or (results.root() / name / "run.json").is_file():
         path = Path(name) if (Path(name) / "run.json").is_file() else results.root() / name
         record = results.read(path)
@@ -59,14 +60,14 @@ def describe(name: str, assignments: list[str], data: Path | None) -> dict[str, 
         }
     if name in registry.tasks.names():
         return describe_task(name, data)
-    for room, describe_room in (
-        ("pretrain", pretraining),
-        ("finetune", using),
-        ("features", using),
-    ):
-        is_file = name.endswith(".toml") and Path(name).is_file()
-        if name in configs.preset_names(room) or (is_file and room == room_of(Path(name))):
-            return describe_room(configs.assign(configs.read_table(name, room), assignments), room)
+    is_file = name.endswith(".toml") and Path(name).is_file()
+    given, _, short = (room_of(Path(name)), "", name) if is_file else name.rpartition("/")
+    for room in ("pretrain", "finetune", "features"):
+        if given in ("", room) and (is_file or short in configs.preset_names(room)):
+            table = configs.assign(configs.read_table(short, room), assignments)
+            return pretraining(table) if room == "pretrain" else using(table, room, data)
+    if given in ("", "studies") and (is_file or short in configs.preset_names("studies")):
+        return plan(short, assignments)
     known = [n for room in ("pretrain", "finetune", "features") for n in configs.preset_names(room)]
     raise UserError(unknown("config", name, [*known, *registry.tasks.names()]))
 
@@ -74,12 +75,14 @@ def describe(name: str, assignments: list[str], data: Path | None) -> dict[str, 
 def room_of(path: Path) -> str:
     """A file with a corpus or an objective pretrains; one with a transfer uses a model."""
     table = configs.read_table(str(path), "pretrain")
+    if "arms" in table:
+        return "studies"
     if "transfer" not in table:
         return "pretrain"
     return str(table["transfer"].get("name", "finetune"))
 
 
-def pretraining(table: configs.Table, room: str) -> dict[str, Any]:
+def pretraining(table: configs.Table) -> dict[str, Any]:
     """Config, parameters by part, and an instance as the model sees it, cut from the config's own corpus."""
     import torch
 
@@ -126,15 +129,50 @@ def instance(config: configs.Pretrain) -> list[str]:
     ]
 
 
-def using(table: configs.Table, room: str) -> dict[str, Any]:
-    """A transfer preset: model and task are given when it is used."""
+def using(table: configs.Table, room: str, data: Path | None) -> dict[str, Any]:
+    """A transfer preset; with `--set model=... --set task.name=...` also its parameters and an example."""
     config = configs.Transfer.model_validate({"backend": "bert", "task": {"name": ""}, **table})
     full = configs.dump(config)
     for key in ("transfer", "optimizer", "schedule"):
         full[key] = registry.ROOMS[configs.Transfer.rooms[key]].check(full[key], key)
+    if config.model and config.task["name"]:
+        return {"config": full, **in_use(config, full, data)}
     shown = {k: v for k, v in full.items() if k not in ("task", "model", "backend")}
-    text = [f"# for lmc {room}: the task and the model come from the command line", *toml(shown)]
-    return {"config": shown, "text": text}
+    head = f"# for lmc {room}; with --set model=RUN --set task.name=TASK also parameters and an example"
+    return {"config": shown, "text": [head, *toml(shown)]}
+
+
+def in_use(config: configs.Transfer, full: configs.Table, data: Path | None) -> dict[str, Any]:
+    from lmcompare.experiments.pretrain import parameters
+    from lmcompare.experiments.task_data import read_task
+    from lmcompare.experiments.transfer import load_backend
+    from lmcompare.transfer.learner import TaskLearner
+
+    found, backend = read_task(config.task, data), load_backend(config)
+    learner = TaskLearner(backend, found.task, full["transfer"])
+    trained = parameters(learner, trained=True)
+    frozen = 0 if config.transfer["name"] == "finetune" else parameters(backend.encoder)
+    counts = {"trained": trained, "total": parameters(learner) + frozen}
+    example = found.splits["train"][0]
+    views = backend.views(found.task, example, min(config.length, backend.longest))
+    shown = [f"sees    {seen(backend, view)}" for view in views]
+    text = [*toml(full), "", *counted(counts), "", *shown, f"answer  {answer(found.task, example)}"]
+    return {"parameters": counts, "text": text}
+
+
+def plan(name: str, assignments: list[str]) -> dict[str, Any]:
+    """A study: what it will run."""
+    study = studies.read(name, assignments)
+    studies.check(study)
+    runs = len(study.tasks) * len(study.arms) * len(study.seeds)
+    counts = f"# {len(study.tasks)} tasks × {len(study.arms)} arms × {len(study.seeds)} seeds = {runs} runs"
+    lines = [f"{arm.name}: {arm.baseline or f'{arm.mode} of {arm.model}'}" for arm in study.arms]
+    pretrained = [f"pretrains {key} first: {m.pretrain}" for key, m in study.models.items() if m.pretrain]
+    return {
+        "config": configs.dump(study),
+        "runs": runs,
+        "text": [study.title, counts, *pretrained, *lines, ", ".join(study.tasks)],
+    }
 
 
 def describe_task(name: str, data: Path | None) -> dict[str, Any]:

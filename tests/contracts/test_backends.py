@@ -50,6 +50,10 @@ def one(number: int) -> str:
     return TEXTS[number % len(TEXTS)]
 
 
+def tagged(text: str) -> tuple[str, ...]:
+    return tuple("O" if len(word) < 4 else "B-X" for word in text.split())
+
+
 TASKS = {
     "one text": (
         Task("t", "classify", ("accuracy",), no_load, labels=("a", "b", "c")),
@@ -69,7 +73,7 @@ TASKS = {
     ),
     "tags": (
         Task("t", "tags", ("entity_f1",), no_load, labels=("O", "B-X")),
-        [Example(str(n), (), tuple("O" if len(w) < 4 else "B-X" for w in one(n).split()), words=tuple(one(n).split())) for n in range(6)],
+        [Example(str(n), (), tagged(one(n)), words=tuple(one(n).split())) for n in range(6)],
     ),
     "span": (
         Task("t", "span", ("span_f1",), no_load, texts=2),
