@@ -250,13 +250,13 @@ def symbolic_loop(folder: Path) -> Path:
     return folder / "a"
 
 
-def upward(folder: Path) -> Path:
-    return folder / "x" / ".." / ".." / "run"
+def odd_name(folder: Path) -> Path:
+    return folder / "run; rm"
 
 
 PLACES = (
     closed_run, closed_parent, hidden_parent, file_in_the_way, file_as_parent, long_name,
-    long_parent, symbolic_loop, upward,
+    long_parent, symbolic_loop, odd_name,
 )  # fmt: skip
 
 
