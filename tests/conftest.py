@@ -21,6 +21,13 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_folder_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """For fixtures that outlive a test: nothing is ever written to the user's own runs or cache."""
+    place = tmp_path_factory.mktemp("session")
+    os.environ["LMC_RUNS"], os.environ["LMC_CACHE"] = str(place / "runs"), str(place / "cache")
+
+
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path_factory.mktemp("lmc")

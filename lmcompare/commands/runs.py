@@ -43,10 +43,12 @@ def pretrain(
     lmc pretrain bert --corpus books/ --config bert-mini --set training.steps=20000
     """
     from lmcompare import config as configs
+    from lmcompare import registry
 
     over: dict[str, Any] = {"backend": {"name": backend}}
     if corpus:
         over["corpus"] = {"path": corpus}
+    registry.backends.get(backend)  # a family that nobody knows is named before its presets are looked for
     table = compose("pretrain", config or f"{backend}-tiny", over, set_, seed)
     settings = configs.resolve(configs.Pretrain, table)
     console.spread(nproc)
