@@ -7,22 +7,16 @@ import errno
 import fcntl
 import json
 import os
-import platform
 import re
-import resource
 import shutil
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from lmcompare import __version__, config, files
+from lmcompare import config, files, provenance
 from lmcompare.errors import EXIT_BUG, ResourceError, Stopped, UserError
 
 FORMAT = 1
@@ -110,7 +104,7 @@ class Run:
         full |= {
             "warnings": self.warnings,
             "attempts": self.attempt,
-            "peak_memory_mb": peak_memory(),
+            "peak_memory_mb": provenance.peak_memory(),
         }
         self.event("end", **self._took())
         files.write_json(self.path / "result.json", full)
@@ -162,7 +156,9 @@ def opened(
         if previous.is_file():
             same(files.read_json(previous), identity, path, allow_change)
         if not previous.is_file() or allow_change:
-            files.write_json(previous, {**identity, "versions": versions(), "git": git_state()})
+            files.write_json(
+                previous, {**identity, "versions": provenance.versions(), "git": provenance.git_state()}
+            )
         (path / "failure.json").unlink(missing_ok=True)
         (path / "checkpoints").mkdir(exist_ok=True)
         files.sweep(path / "checkpoints")
@@ -299,29 +295,3 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         for text in file:
             if text.endswith("\n"):
                 yield json.loads(text)
-
-
-def versions() -> dict[str, str]:
-    packages = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn", "safetensors")
-    found = {name: metadata.version(name) for name in packages}
-    return {"lmcompare": __version__, "python": platform.python_version(), **found}
-
-
-@cache
-def git_state() -> dict[str, Any] | None:
-    """The commit that the code stands at, where it is a checkout."""
-    package = Path(__file__).resolve().parent
-    if not (package.parent / ".git").exists():
-        return None
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(package.parent), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-
-    return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
-
-
-def peak_memory() -> int:
-    """Largest resident size of this process, in MB."""
-    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit)

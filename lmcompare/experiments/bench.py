@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from lmcompare import batches, device, registry, results
+from lmcompare import batches, device, provenance, registry
 from lmcompare.backends.bert import Bert
 from lmcompare.errors import UserError, unknown
 from lmcompare.objectives.mlm_nsp import Batch, MlmNsp
@@ -54,7 +54,7 @@ def measure(what: list[str], *, repeats: int, note: Callable[[str], None]) -> di
         "device": machine.describe(),
         "threads": machine.threads,
         "repeats": repeats,
-        "versions": results.versions(),
+        "versions": provenance.versions(),
         "rows": rows,
     }
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lmcompare import cache, config, models, registry, results
+from lmcompare import cache, config, models, provenance, registry, results
 from lmcompare.errors import UserError
 
 LEAST_DISK = 2 << 30
@@ -21,7 +21,7 @@ def examine(data: Path | None) -> dict[str, Any]:
 
 
 def every_check(data: Path | None) -> Iterator[Check]:
-    for name, version in results.versions().items():
+    for name, version in provenance.versions().items():
         yield name, True, version
     yield from devices()
     yield local_data(data)

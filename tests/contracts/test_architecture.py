@@ -36,7 +36,7 @@ LADDER = (
     ("backends", "tasks", "optimizers", "baselines", "models"),
     ("text", "micro", "nn", "batches", "checkpoints", "device", "metrics"),
     ("results", "cache", "activations", "schedules"),
-    ("types", "progress", "signals", "randomness", "files"),
+    ("types", "progress", "signals", "randomness", "files", "provenance"),
     ("config", "registry"),
     ("errors", "__init__"),
 )
