@@ -7,7 +7,7 @@ PINS := .ci/constraints.txt
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c $(PINS)
 OFFLINE := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: demo test check faults format browser clean
+.PHONY: demo test check faults format browser allennlp goldens clean
 
 demo: $(VENV)/.run
 	$(BIN)/lmc demo
@@ -32,6 +32,25 @@ format: $(VENV)/.dev
 browser: $(VENV)/.dev
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; }
 
+# The authors' own ELMo, which the backend `elmo-allennlp` and the goldens ask: allennlp 2.10.1 on current libraries, in
+# an environment of its own, because its own pins meet nothing of today. It says what it built.
+REFERENCE := .venv-allennlp
+REFERENCE_PINS := .ci/allennlp.txt
+REFERENCE_PIP := $(REFERENCE)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
+
+allennlp: $(REFERENCE)/.built
+	$(REFERENCE)/bin/python -I lmcompare/backends/allennlp_worker.py
+
+goldens: $(REFERENCE)/.built
+	OMP_NUM_THREADS=1 $(REFERENCE)/bin/python tests/oracles/make_goldens.py
+
+$(REFERENCE)/.built: $(REFERENCE_PINS)
+	@test -n "$(PYTHON)" || { echo "a Python is needed; none was found (set PYTHON=...)"; exit 2; }
+	$(PYTHON) -m venv --clear $(REFERENCE)
+	$(REFERENCE_PIP) -r $(REFERENCE_PINS)
+	$(REFERENCE_PIP) --no-deps allennlp==2.10.1 allennlp-models==2.10.1
+	@touch $@
+
 $(VENV)/.python:
 	@test -n "$(PYTHON)" || { echo "lmcompare needs Python 3.11 or newer; none was found (set PYTHON=...)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
@@ -46,4 +65,4 @@ $(VENV)/.dev: pyproject.toml $(PINS) | $(VENV)/.python
 	@touch $@ $(VENV)/.run
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(REFERENCE) .mypy_cache .ruff_cache .pytest_cache

@@ -29,3 +29,9 @@ def relu(x: torch.Tensor) -> torch.Tensor:
 def silu(x: torch.Tensor) -> torch.Tensor:
     """x·sigmoid(x), also called Swish."""
     return F.silu(x)
+
+
+@activations.register("tanh")
+def tanh(x: torch.Tensor) -> torch.Tensor:
+    """(eˣ − e⁻ˣ) / (eˣ + e⁻ˣ)."""
+    return torch.tanh(x)

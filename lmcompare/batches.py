@@ -1,9 +1,9 @@
 """From examples to tensors: which examples make a batch, and how views are padded."""
 # ruff: noqa: TID253
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -68,6 +68,19 @@ def epoch_order(lengths: np.ndarray, *, batch: int, seed: int, epoch: int, bucke
         order = np.concatenate([p[np.argsort(lengths[p], kind="stable")] for p in pools])
     cuts = np.split(order, range(batch, len(order), batch))
     return [cuts[k] for k in randomness.permutation(len(cuts), seed, epoch, 1)]
+
+
+class Independent:
+    """A learner whose batches are any examples in any order, and from which nothing goes on to the next."""
+
+    lengths: np.ndarray  # tokens an example
+    carried: ClassVar[dict[str, Tensor]] = {}
+
+    def order(self, *, batch: int, seed: int, epoch: int, buckets: bool) -> list[np.ndarray]:
+        return epoch_order(self.lengths, batch=batch, seed=seed, epoch=epoch, buckets=buckets)
+
+    def carry(self, total: Callable[[Tensor], Tensor]) -> None:
+        """Nothing."""
 
 
 def shares(batch: np.ndarray, *, world: int, rank: int, micro: int | None) -> list[np.ndarray]:

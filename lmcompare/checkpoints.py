@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 FORMAT = 1
+CARRIED = "carried:"  # before the name of a tensor that goes on from step to step, but is no weight
 
 
 @dataclass
@@ -36,11 +38,14 @@ def save(
     weights: "dict[str, torch.Tensor]",
     optimizer: "torch.optim.Optimizer",
     keep: int,
+    carried: "Mapping[str, torch.Tensor] | None" = None,
 ) -> Path:
     """Write checkpoints/step-N, then let the oldest beyond `keep` go."""
     final = folder / f"step-{state.step:08d}"
     facts = {"lmcompare": __version__, "checkpoint": FORMAT}
     tensors, groups = pack_optimizer(optimizer)
+    if carried:
+        weights = weights | {CARRIED + name: tensor for name, tensor in carried.items()}
     needed = sum(t.nbytes for t in [*weights.values(), *tensors.values()])
     with files.new_folder(final, facts, needed=needed) as partial:
         files.save_tensors(weights, partial / "model.safetensors")
@@ -100,10 +105,24 @@ def restore(path: Path, module: "torch.nn.Module", optimizer: "torch.optim.Optim
     from safetensors.torch import load_file
 
     table = files.read_json(path / "state.json")
-    load_weights(module, load_file(path / "model.safetensors"), path)
+    tensors = load_file(path / "model.safetensors")
+    carried = {k: tensors.pop(k) for k in list(tensors) if k.startswith(CARRIED)}
+    load_weights(module, tensors, path)
+    take_up(module, {k.removeprefix(CARRIED): v for k, v in carried.items()}, path)
     unpack_optimizer(optimizer, load_file(path / "optimizer.safetensors"), table["groups"])
     known = {f.name for f in fields(State)}
     return State(**{k: v for k, v in table["state"].items() if k in known})
+
+
+def take_up(module: Any, tensors: "dict[str, torch.Tensor]", where: Path) -> None:
+    """What a learner carries from step to step, as it was."""
+    own = module.carried
+    if own.keys() != tensors.keys() or any(own[k].shape != v.shape for k, v in tensors.items()):
+        raise ModelError(
+            f"{where}: the states that it carries do not fit the batch and the model of the config"
+        )
+    for name, tensor in tensors.items():
+        own[name].copy_(tensor)
 
 
 def trainable(module: "torch.nn.Module") -> "dict[str, torch.Tensor]":

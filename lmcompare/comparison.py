@@ -90,6 +90,7 @@ class RunFacts:
     seed: int | None
     status: str
     kind: str | None
+    backend: str | None
     weights: str | None
     value: float | None
     undefined: str | None  # why a finished run has no value

@@ -42,7 +42,7 @@ class Training(Frozen):
 
 
 class Corpus(Frozen):
-    path: str = ""  # a file or folder of text, or "micro"
+    path: str = ""  # a file or folder of text, "micro", or "task:NAME", a task's training texts
     documents: int = Field(20000, gt=0)  # micro: how many to make
     world: int = 0  # micro: the world's seed
     holdout: float = Field(0.02, gt=0, lt=1)  # documents kept for the held-out figures
@@ -57,6 +57,9 @@ class Pretrain(Frozen):
         "optimizer": "optimizers", "schedule": "schedules",
     }  # fmt: skip
     backend: Table
+    model: str = (
+        ""  # a run or a folder to go on from, in place of random weights; its sizes are then the run's
+    )
     tokenizer: Table
     corpus: Corpus = Corpus()
     objective: Table
@@ -95,6 +98,16 @@ class Baseline(Frozen):
     task: Table
     baseline: Table
     seed: int = Field(1, ge=0)
+
+
+class Counted(Frozen):
+    """`lmc baseline --corpus`: a language model that is counted. Nothing is drawn, so there is no seed."""
+
+    kind: ClassVar[str] = "ngrams"
+    rooms: ClassVar[dict[str, str]] = {"ngrams": "ngrams", "tokenizer": "tokenizers"}
+    ngrams: Table
+    tokenizer: Table
+    corpus: Corpus
 
 
 # Settings that change how a run is kept, never what comes out of it.

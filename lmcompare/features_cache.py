@@ -57,7 +57,8 @@ class FeatureCache:
     def _fill(self, folder: Path, views: list[View]) -> None:
         encoder = self.backend.encoder
         encoder.eval()
-        device = next(encoder.parameters()).device
+        parameter = next(encoder.parameters(), None)  # none where the network is in another process
+        device = torch.device("cpu") if parameter is None else parameter.device
         starts = np.concatenate([[0], np.cumsum([len(v.ids) for v in views])]).astype(np.int64)
         shape = (int(starts[-1]), self.backend.depth + 1, self.backend.width)
         with files.disk(folder):

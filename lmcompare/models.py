@@ -1,4 +1,5 @@
-"""Where a pretrained model is: a run of ours, a folder in the Hugging Face layout, or an id on the hub."""
+"""Where a pretrained model is: a run of ours, a folder in the Hugging Face layout, a file of word vectors, or an id on
+the hub."""
 
 import os
 import re
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from lmcompare import registry, results
+from lmcompare import files, registry, results
 from lmcompare.errors import ModelError, UserError
 
 HUB_ID = re.compile(r"(?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*")
@@ -18,12 +19,17 @@ FETCHED = [
     "tokenizer.json",
     "tokenizer_config.json",
     "vocab.txt",
+    "words.txt",
+    "words.json",
+    "options.json",
+    "*.hdf5",
 ]
+VECTORS = (".txt", ".txt.gz", ".vec", ".vec.gz")  # files with a word and its numbers a line
 PATIENCE = 3.0  # seconds to find out whether the hub answers
 
 
 def find(name: str) -> Path:
-    """The local folder that holds the model."""
+    """The local folder that holds the model, or the file of word vectors."""
     if not name:
         raise UserError("no model given; use --model with a run, a folder, or a hub id")
     for path in (Path(name), results.root() / name):
@@ -32,7 +38,7 @@ def find(name: str) -> Path:
             if not (path / "model" / "config.json").is_file():
                 raise ModelError(f"{path}: this run is {record.status} and holds no encoder")
             return path / "model"
-        if path.is_dir() and path == Path(name):
+        if path.exists() and path == Path(name):  # a folder; or a file of word vectors
             return path
     if name.startswith(("/", ".", "~")) or name.count("/") > 1 or not HUB_ID.fullmatch(name):
         raise ModelError(f"model {name!r}: no such run or folder")
@@ -74,6 +80,39 @@ def unreachable() -> str | None:
     except OSError:
         return "the hub does not answer (no network?)"
     return None
+
+
+def family(name: str) -> str:
+    """Which backend reads this model: what its run says, or what its files look like."""
+    for path in (Path(name), results.root() / name):
+        if name and (path / "run.json").is_file():
+            backend = results.read(path).config.get("backend")
+            found = backend.get("name") if isinstance(backend, dict) else backend
+            if not found:
+                raise ModelError(f"{path}: this run holds no encoder")
+            return str(found)
+    if name.endswith(VECTORS) and not Path(name).is_dir():
+        return "static"
+    folder = find(name)
+    if (folder / "options.json").is_file() and any([*folder.glob("*.hdf5"), *folder.glob("*.h5")]):
+        return "elmo"
+    kind = _model_type(folder / "config.json")
+    if kind not in registry.backends.names():
+        looked = (
+            "a run's run.json, options.json with an .hdf5 file, config.json with a model_type of ours, a .txt or .vec "
+            "file of word vectors"
+        )
+        told = f"config.json says {kind!r}" if kind else f"none of these is there: {looked}"
+        raise ModelError(f"{name}: no backend is known for it ({told}); name one with --backend")
+    return kind
+
+
+def _model_type(path: Path) -> str:
+    try:
+        table = files.read_json(path)
+    except (OSError, ValueError):
+        return ""
+    return str(table.get("model_type", "")) if isinstance(table, dict) else ""
 
 
 def load(family: str, name: str, *, seed: int = 0) -> Any:

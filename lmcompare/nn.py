@@ -68,18 +68,34 @@ class Block(nn.Module):
 
 
 class ScalarMix(nn.Module):
-    """γ·Σ softmax(w)·h over the layers (Peters et al. 2018, eq. 1)."""
+    """γ·Σ softmax(w)·h over the layers (Peters et al. 2018, eq. 1), each made alike in scale first where asked."""
 
-    def __init__(self, *, layers: int) -> None:
+    def __init__(self, *, layers: int, layer_norm: bool = False) -> None:
         super().__init__()
         self.weights = nn.Parameter(torch.zeros(layers))
         self.gamma = nn.Parameter(torch.ones(()))
+        self.layer_norm = layer_norm
 
     def shares(self) -> Tensor:
         return self.weights.softmax(0)
 
-    def forward(self, layers_BTLD: Tensor) -> Tensor:
+    def forward(self, layers_BTLD: Tensor, mask_BT: Tensor | None = None) -> Tensor:
+        if self.layer_norm:
+            layers_BTLD = standardized(layers_BTLD, mask_BT)
         return self.gamma * torch.einsum("l,btld->btd", self.shares(), layers_BTLD)
+
+
+def standardized(layers_BTLD: Tensor, mask_BT: Tensor | None, *, epsilon: float = 1e-12) -> Tensor:
+    """Mean 0 and variance 1 for each layer of a view, over all its tokens and dimensions at once (§3.2). The released
+    code takes them over the whole batch, so that an answer hangs on its batch mates; a view stands alone here."""
+    B, T, _, D = layers_BTLD.shape
+    mask = layers_BTLD.new_ones(B, T) if mask_BT is None else mask_BT.to(layers_BTLD.dtype)
+    mask_BT11 = mask[..., None, None]
+    count_B111 = (mask_BT11.sum(1, keepdim=True) * D).clamp(min=1)
+    mean_B1L1 = (layers_BTLD * mask_BT11).sum((1, 3), keepdim=True) / count_B111
+    apart_BTLD = (layers_BTLD - mean_B1L1) * mask_BT11
+    variance_B1L1 = apart_BTLD.square().sum((1, 3), keepdim=True) / count_B111
+    return apart_BTLD / (variance_B1L1 + epsilon).sqrt()
 
 
 @torch.no_grad()

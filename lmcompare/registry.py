@@ -116,6 +116,7 @@ def typed(value: Any, hint: Any, where: str) -> Any:
 tasks = Registry("tasks", "lmcompare.tasks", "task")
 backends = Registry("backends", "lmcompare.backends", "backend")
 baselines = Registry("baselines", "lmcompare.baselines", "baseline")
+ngrams = Registry("ngrams", "lmcompare.ngrams", "n-gram model")
 objectives = Registry("objectives", "lmcompare.objectives", "objective")
 transfers = Registry("transfers", "lmcompare.transfer", "transfer")
 readers = Registry("readers", "lmcompare.readers", "reader")
@@ -128,7 +129,7 @@ tokenizers = Registry("tokenizers", "lmcompare.text", "tokenizer")
 ROOMS = {
     room.room: room
     for room in (
-        tasks, backends, baselines, objectives, transfers, readers,
+        tasks, backends, baselines, ngrams, objectives, transfers, readers,
         optimizers, schedules, activations, metrics, tokenizers,
     )
 }  # fmt: skip

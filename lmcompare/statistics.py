@@ -128,6 +128,7 @@ def _run_facts(arm: str, record: "Record", metric: str | None) -> RunFacts:
         seed=_seed(record),
         status=record.status,
         kind=result.get("kind"),
+        backend=result.get("backend"),
         weights=result.get("weights"),
         value=value,
         undefined=why,

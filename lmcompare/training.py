@@ -1,7 +1,7 @@
 """The only training loop, for pretraining and transfer alike.
 
 What makes a killed run end with the same bits as one that was not: the batches are a function of (seed, epoch), the
-masks of (seed, epoch, example), dropout of (seed, step, place); all other state is in the checkpoint.
+masks of (seed, epoch, example), dropout of (seed, step, place); all other state is in the checkpoint, an LSTM's too.
 """
 # ruff: noqa: TID253
 
@@ -33,8 +33,12 @@ class Learner(Protocol):
     weights: dict[str, float]  # of the losses in the total
     metric: str  # the figure by which the best step is chosen
     higher_is_better: bool
-    lengths: np.ndarray  # tokens an example
+    carried: dict[
+        str, Tensor
+    ]  # what goes on from one step to the next besides weights, such as an LSTM's state
 
+    def order(self, *, batch: int, seed: int, epoch: int, buckets: bool) -> list[np.ndarray]: ...
+    def carry(self, total: Callable[[Tensor], Tensor]) -> None: ...
     def batch(self, chosen: np.ndarray, epoch: int) -> Any: ...
     def counts(self, batch: Any) -> dict[str, float]: ...
     def losses(self, batch: Any) -> dict[str, Tensor]: ...
@@ -61,7 +65,8 @@ class Loop:
     ) -> None:
         self.learner, self.plan, self.run, self.machine = learner, plan, run, machine
         self.seed, self.evaluate, self.progress = seed, evaluate, progress
-        self.per_epoch = batches.count(len(learner.lengths), plan.batch)
+        self.order: tuple[int, list[np.ndarray]] = (-1, [])
+        self.per_epoch = len(self._batches(0))
         self.steps = plan.steps or max(1, round((plan.epochs or 1.0) * self.per_epoch))
         self.eval_every = plan.eval_every or self.per_epoch
         self.optimizer = registry.optimizers.build(optimizer, learner.named_parameters())
@@ -70,7 +75,6 @@ class Loop:
         curve = registry.schedules.get(schedule["name"])
         self.factor: Callable[[int], float] = lambda step: curve(step, self.steps, **shape)
         self.state = State()
-        self.order: tuple[int, list[np.ndarray]] = (-1, [])
         self.saved_at, self.saved_step = time.monotonic(), -1
 
     def fit(self) -> State:
@@ -119,6 +123,7 @@ class Loop:
             total = sum(learner.weights[k] * loss / max(1.0, counts[k]) for k, loss in losses.items())
             total.backward()
             sums.append({k: loss.detach().float() for k, loss in losses.items()})
+        learner.carry(machine.total if machine.world > 1 else lambda tensor: tensor)
         machine.total_gradients(learner.parameters())
         norm = float(torch.nn.utils.clip_grad_norm_(learner.parameters(), self.plan.clip))
         means = {k: v / max(1.0, counts[k]) for k, v in self._totals(sums).items()}
@@ -237,20 +242,15 @@ class Loop:
     def _save(self) -> None:
         self.run.sync()
         weights = checkpoints.trainable(self.learner)
-        checkpoints.save(self.run.checkpoints, self.state, weights, self.optimizer, self.plan.keep)
+        carried = self.learner.carried
+        checkpoints.save(self.run.checkpoints, self.state, weights, self.optimizer, self.plan.keep, carried)
         checkpoints.let_go(self.run.checkpoints, self.state.best_step)
         self.saved_at, self.saved_step = time.monotonic(), self.state.step
 
     def _batches(self, epoch: int) -> list[np.ndarray]:
         if self.order[0] != epoch:
-            order = batches.epoch_order(
-                self.learner.lengths,
-                batch=self.plan.batch,
-                seed=self.seed,
-                epoch=epoch,
-                buckets=self.plan.buckets,
-            )
-            self.order = (epoch, order)
+            how = {"batch": self.plan.batch, "seed": self.seed, "buckets": self.plan.buckets}
+            self.order = (epoch, self.learner.order(epoch=epoch, **how))
         return self.order[1]
 
     def _totals(self, parts: list[dict[str, Any]]) -> dict[str, float]:

@@ -23,7 +23,8 @@ def word_views(tokenizer: Words, task: Task, example: Example, length: int) -> l
             View(kept, [0] * len(kept), pool=len(kept) - 1, words=places, cut=len(ids) - len(ids[:length]))
         ]
     if task.kind == "span":
-        return _windows(tokenizer, *example.texts, length)
+        question, context = example.texts
+        return _windows(tokenizer, question, context, length)
     texts = [tokenizer.encode(text) for text in example.texts]
     if task.kind == "choice":
         options = [tokenizer.encode(option) for option in example.options]

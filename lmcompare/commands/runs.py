@@ -28,10 +28,12 @@ from lmcompare.console import progress, show
 @app.command()
 def pretrain(
     backend: Backend,
-    corpus: Annotated[str, typer.Option(help='Text file, folder, or "micro".')] = "",
+    corpus: Annotated[str, typer.Option(help='Text file, folder, "micro", or "task:NAME".')] = "",
     config: Config = "",
+    model: Annotated[str, typer.Option(help="A run or folder to go on from.")] = "",
     set_: Sets = [],  # noqa: B006
     seed: Seed = None,
+    data: Data = None,
     out: Out = None,
     nproc: Nproc = 1,
     force: Force = False,
@@ -48,6 +50,8 @@ def pretrain(
     over: dict[str, Any] = {"backend": {"name": backend}}
     if corpus:
         over["corpus"] = {"path": corpus}
+    if model:
+        over["model"] = model
     registry.backends.get(backend)  # a family that nobody knows is named before its presets are looked for
     table = compose("pretrain", config or f"{backend}-tiny", over, set_, seed)
     settings = configs.resolve(configs.Pretrain, table)
@@ -55,7 +59,7 @@ def pretrain(
     from lmcompare.experiments.pretrain import pretrain as experiment
 
     kept: dict[str, Any] = {"out": out, "force": force, "allow_change": allow_change}
-    console.show_run(experiment(settings, progress=progress("pretrain"), **kept), json_)
+    console.show_run(experiment(settings, progress=progress("pretrain"), data=data, **kept), json_)
 
 
 @app.command()
@@ -134,8 +138,9 @@ def transfer(table: dict[str, Any], nproc: int, offline: bool, json_: bool, **ke
 
 @app.command()
 def baseline(
-    name: Annotated[str, typer.Argument(help="See `lmc ls baselines`.")],
-    task: Task,
+    name: Annotated[str, typer.Argument(help="See `lmc ls baselines` and `lmc ls ngrams`.")],
+    task: Task = "",
+    corpus: Annotated[str, typer.Option(help='For n-grams: text file, folder, or "micro".')] = "",
     set_: Sets = [],  # noqa: B006
     seed: Seed = None,
     data: Data = None,
@@ -144,17 +149,34 @@ def baseline(
     allow_change: Change = False,
     json_: Json = False,
 ) -> None:
-    """Train a classic model on a task: the honest floor.
+    """Train a classic model on a task, or count n-grams of a corpus: the honest floor.
 
     lmc baseline bow --task micro.sentiment
+    lmc baseline kneser-ney --corpus micro --set ngrams.order=4
     """
     from lmcompare import config as configs
+    from lmcompare import registry
+    from lmcompare.errors import UserError, unknown
+
+    counted, others = registry.ngrams.names(), registry.baselines.names()
+    if name not in (*counted, *others):
+        raise UserError(unknown("baseline", name, [*counted, *others]))
+    if (bool(task), bool(corpus)) != (name in others, name in counted):
+        wanted = "--corpus, and no --task" if name in counted else "--task, and no --corpus"
+        raise UserError(f"baseline {name!r}: give it {wanted}")
+    kept: dict[str, Any] = {"out": out, "force": force, "allow_change": allow_change}
+    if corpus:
+        from lmcompare.experiments.ngrams import count
+
+        over = {"ngrams": {"name": name}, "tokenizer": {"name": "words"}, "corpus": {"path": corpus}}
+        table = configs.assign(over, set_)
+        counting = configs.resolve(configs.Counted, table if seed is None else table | {"seed": seed})
+        console.show_run(count(counting, progress=progress(name), data=data, **kept), json_)
+        return
+    from lmcompare.experiments.baseline import baseline as experiment
 
     table = configs.assign({"baseline": {"name": name}, "task": {"name": task}}, set_)
     settings = configs.resolve(configs.Baseline, table if seed is None else table | {"seed": seed})
-    from lmcompare.experiments.baseline import baseline as experiment
-
-    kept: dict[str, Any] = {"out": out, "force": force, "allow_change": allow_change}
     console.show_run(experiment(settings, progress=progress(task), data=data, **kept), json_)
 
 

@@ -91,6 +91,8 @@ def arm_names(records: list[Record]) -> list[str]:
 def arm_name(config: dict[str, Any]) -> str:
     if "baseline" in config:
         return f"baseline {config['baseline']['name']}"
+    if "ngrams" in config:
+        return f"counting {config['ngrams']['name']}"
     if "transfer" not in config:
         return f"pretraining {config['backend']['name']}"
     start = ", random start" if config["weights"] == "random" else ""

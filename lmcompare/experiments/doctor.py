@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lmcompare import cache, config, models, provenance, registry, results
+from lmcompare.backends import allennlp_process
 from lmcompare.errors import UserError
 
 LEAST_DISK = 2 << 30
@@ -31,6 +32,7 @@ def every_check(data: Path | None) -> Iterator[Check]:
         True,
         "reachable" if problem is None else f"{problem}; runs and local folders work without it",
     )
+    yield reference()
     yield from disks()
     yield (
         "presets",
@@ -77,6 +79,14 @@ def local_data(data: Path | None) -> Check:
             continue
         found.append(name)
     return "data", bool(found), f"{given}: {', '.join(found) or 'no task that lmcompare knows'}"
+
+
+def reference() -> Check:
+    """The authors' own ELMo, which nothing else needs."""
+    try:
+        return "allennlp", True, allennlp_process.installed()
+    except UserError as error:
+        return "allennlp", True, f"{error}; only `elmo-allennlp` needs it"
 
 
 def disks() -> Iterator[Check]:

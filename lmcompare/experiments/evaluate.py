@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from lmcompare import device, evaluation, files, registry, results
 from lmcompare.config import Pretrain, Transfer
 from lmcompare.errors import ModelError, UserError
+from lmcompare.experiments import ngrams
 from lmcompare.experiments.pretrain import source, tokenize
 from lmcompare.experiments.task_data import data_folder, read_task
 from lmcompare.experiments.transfer import EVALUATION_BATCH, load_backend
@@ -53,20 +54,26 @@ def evaluate(path: Path, split: str | None, *, data: Path | None = None) -> dict
     record = results.read(path)
     if record.status != "finished":
         raise UserError(f"{path}: this run is {record.status}; there is nothing to evaluate yet")
-    if "objective" in record.config:
-        return pretrained(record, split)
+    if "objective" in record.config or "ngrams" in record.config:
+        if split not in (None, "dev"):
+            raise UserError(f"{record.run}: a run over a corpus has the split dev alone, not {split!r}")
+        return pretrained(record, data) if "objective" in record.config else counted(record, data)
     if "baseline" in record.config:
         return kept(record, split, data)
     return transferred(record, split, data)
 
 
-def pretrained(record: Record, split: str | None) -> dict[str, Any]:
+def counted(record: Record, data: Path | None) -> dict[str, Any]:
+    """The held-out figures of a counted model."""
+    examples, metrics = ngrams.evaluate(record, data)
+    return told(record, "dev", examples, metrics, {}, [])
+
+
+def pretrained(record: Record, data: Path | None) -> dict[str, Any]:
     """The held-out figures of a pretraining run, from its saved model and its corpus."""
-    if split not in (None, "dev"):
-        raise UserError(f"{record.run}: a pretraining run has the split dev alone, not {split!r}")
     config = Pretrain.model_validate(record.config)
     machine = device.machine(config.training.precision)
-    text = source(config.corpus)
+    text = source(config.corpus, data)
     if text.hash != files.read_json(record.path / "run.json")["data"]:
         raise UserError(f"{record.run}: the corpus {config.corpus.path} is not what it was")
     backend = registry.loader(registry.backends.get(config.backend["name"]))(record.path / "model")

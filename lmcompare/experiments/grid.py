@@ -48,30 +48,32 @@ class Grid:
         with signals.watched(), results.locked(self.folder):
             studies.check(self.study)
             self.ledger = Ledger(self.folder, self.study, fresh=self.force)
-            rows, paths = [], {}
-            for name, model in self.study.models.items():
-                paths[name] = model.model
-                if model.pretrain:
-                    record = self._pretrain(name, model)
-                    rows.append((f"pretraining {name}", record))
-                    paths[name] = str(record.path)
+            rows, paths = self._pretrain()
             planned = studies.jobs(self.study, paths)
             self.note(f"{len(planned)} runs, {self.at_once} at a time")
             records = self._perform(planned, at_once=self.at_once)
             return rows + [(job["arm"], record) for job, record in zip(planned, records, strict=True)]
 
-    def _pretrain(self, name: str, model: studies.Model) -> Record:
-        """Nothing else can begin before; so it gets all cores."""
-        self.note(f"pretraining {name}")
-        table = studies.pretraining_job(model)
-        job = {"kind": "pretrain", "arm": f"pretraining {name}", "config": table}
-        record = self._perform([job], at_once=1)[0]
-        if record.result is None:
-            failure = record.failure or {}
-            error = UserError(f"pretraining {name} failed: {failure.get('reason')}")
-            error.status = failure.get("status", error.status)
-            raise error
-        return record
+    def _pretrain(self) -> tuple[list[tuple[str, Record]], dict[str, str]]:
+        """The study's models, side by side on the cores; no other run can begin before. And where each model is."""
+        paths = {name: model.model for name, model in self.study.models.items()}
+        wanted = {name: model for name, model in self.study.models.items() if model.pretrain}
+        if not wanted:
+            return [], paths
+        self.note(f"pretraining {', '.join(wanted)}")
+        planned = [
+            {"kind": "pretrain", "arm": f"pretraining {name}", "config": studies.pretraining_job(model)}
+            for name, model in wanted.items()
+        ]
+        records = self._perform(planned, at_once=min(self.at_once, len(planned)))
+        for name, record in zip(wanted, records, strict=True):
+            if record.result is None:
+                failure = record.failure or {}
+                error = UserError(f"pretraining {name} failed: {failure.get('reason')}")
+                error.status = failure.get("status", error.status)
+                raise error
+            paths[name] = str(record.path)
+        return [(str(job["arm"]), record) for job, record in zip(planned, records, strict=True)], paths
 
     def _perform(self, planned: list[Job], *, at_once: int) -> list[Record]:
         """Every job's record, in order; those that the ledger knows as finished are not made again."""

@@ -16,7 +16,7 @@ def work(job: dict[str, Any]) -> str:
     data = Path(job["data"]) if job["data"] else None
     if job["kind"] == "pretrain":
         settings = configs.resolve(configs.Pretrain, job["config"])
-        return pretrain(settings, progress=meter("pretrain"), force=job["force"])["run"]
+        return pretrain(settings, progress=meter("pretrain"), data=data, force=job["force"])["run"]
     if job["kind"] == "baseline":
         floor = configs.resolve(configs.Baseline, job["config"])
         return baseline(floor, progress=Progress(), data=data, force=job["force"])["run"]

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lmcompare import cache, device, files, registry, results, signals
+from safetensors.torch import load_file
+
+from lmcompare import cache, device, files, models, registry, results, signals
 from lmcompare.checkpoints import State
-from lmcompare.config import Corpus, Pretrain, dump, fingerprint
-from lmcompare.errors import UserError
+from lmcompare.config import Corpus, Counted, Pretrain, dump, fingerprint
+from lmcompare.errors import ModelError, UserError
+from lmcompare.experiments.task_data import read_task
 from lmcompare.progress import Progress
 from lmcompare.text import shards
 from lmcompare.training import Loop
@@ -24,9 +27,11 @@ class Source:
     world: Any = None  # the micro suite's generator, which knows what is hidden in its text
 
 
-def source(settings: Corpus) -> Source:
+def source(settings: Corpus, data: Path | None = None) -> Source:
     if not settings.path:
         raise UserError("corpus.path: no corpus given; use --corpus PATH, or --corpus micro")
+    if settings.path.startswith("task:"):
+        return task_texts(settings.path.removeprefix("task:"), data)
     if settings.path == "micro":
         from lmcompare import micro
 
@@ -39,10 +44,21 @@ def source(settings: Corpus) -> Source:
     return Source(path.name.partition(".")[0], lambda: corpus.documents(path), corpus.fingerprint(path))
 
 
+def task_texts(name: str, data: Path | None) -> Source:
+    """A task's training texts without their labels, each example a document."""
+    found = read_task({"name": name}, data)
+    documents = [
+        [text for text in (*e.texts, *e.options, " ".join(e.words)) if text.strip()]
+        for e in found.splits["train"]
+    ]
+    return Source(name, lambda: iter([d for d in documents if d]), f"texts-{found.hash}")
+
+
 def pretrain(
     config: Pretrain,
     *,
     progress: Progress,
+    data: Path | None = None,
     out: Path | None = None,
     force: bool = False,
     allow_change: bool = False,
@@ -50,8 +66,13 @@ def pretrain(
     """The main path. Returns the run's result; a finished run is read back, not made again."""
     machine = device.machine(config.training.precision)
     progress = progress if machine.main else Progress()
-    text = source(config.corpus)
+    text = source(config.corpus, data)
+    start = models.load(config.backend["name"], config.model, seed=config.seed) if config.model else None
+    if start:
+        config = config.model_copy(update={"backend": {"name": start.name, **start.settings}})
     identity = {"kind": config.kind, "config": dump(config), "data": text.hash}
+    if start:
+        identity["model"] = start.fingerprint
     path = results.place(out, f"pretrain-{config.backend['name']}-{text.name}-s{config.seed}", identity)
     if not force and (done := results.done(path, identity)):
         return done
@@ -61,9 +82,12 @@ def pretrain(
     ):
         for sentence in run.machine(machine.world, machine.threads, str(machine.device)):
             progress.note(sentence)
-        tokenizer = read_tokenizer(config, text, run.path / "tokenizer", progress, machine)
+        tokenizer = read_tokenizer(config, text, run.path / "tokenizer", progress, machine, start)
         tokens = tokenize(text, tokenizer, progress, machine)
-        backend, objective = network(config, tokenizer)
+        backend, objective = network(config, tokenizer, start)
+        for sentence in backend.warnings:
+            run.warn(sentence)
+            progress.note(sentence)
         data_seed = config.seed if config.data_seed is None else config.data_seed
         progress.note("cutting the corpus into instances")
         objective.prepare(tokens, config.corpus.holdout, data_seed, signals.check)
@@ -102,12 +126,22 @@ def held_out(objective: Any, text: Source, size: int, machine: device.Machine) -
     return metrics | {f"knows_{what}": sum(v) / len(v) for what, v in sorted(told.items())}
 
 
-def network(config: Pretrain, tokenizer: Any) -> tuple[Any, Any]:
-    """Encoder and heads, drawn from the seed."""
-    backend = registry.backends.build(config.backend, tokenizer)
-    backend.draw(config.seed)
+def network(config: Pretrain, tokenizer: Any, start: Any = None) -> tuple[Any, Any]:
+    """Encoder and heads: drawn from the seed, or those of the model that the run goes on from."""
+    if start:
+        backend, backend.tokenizer = start, tokenizer
+    else:
+        backend = registry.backends.build(config.backend, tokenizer)
+        backend.draw(config.seed)
     objective = registry.objectives.build(config.objective, backend)
     objective.draw(config.seed + 1)
+    if start:
+        try:
+            objective.load_heads(load_file(models.find(config.model) / "model.safetensors"))
+        except (ModelError, OSError) as error:
+            backend.warnings.append(
+                f"{config.model}: its heads cannot go on, so they are drawn afresh ({error})"
+            )
     return backend, objective
 
 
@@ -138,9 +172,14 @@ def told(
 
 
 def read_tokenizer(
-    config: Pretrain, text: Source, folder: Path, progress: Progress, machine: device.Machine
+    config: Pretrain | Counted,
+    text: Source,
+    folder: Path,
+    progress: Progress,
+    machine: device.Machine,
+    start: Any = None,
 ) -> Any:
-    """Learn the vocabulary from the corpus, once a run."""
+    """Learn the vocabulary from the corpus, once a run; a model that is gone on from has one already."""
     kind = registry.tokenizers.get(config.tokenizer["name"])
     if machine.main and not folder.is_dir():
         progress.note("learning the vocabulary")
@@ -150,7 +189,8 @@ def read_tokenizer(
                 signals.check()
                 yield from document
 
-        learned = registry.tokenizers.build(config.tokenizer, sentences())
+        learned = start.tokenizer.extended(sentences()) if start else None
+        learned = learned or registry.tokenizers.build(config.tokenizer, sentences())
         with files.new_folder(folder) as partial:
             learned.save(partial)
     machine.wait()

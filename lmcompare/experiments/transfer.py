@@ -84,6 +84,7 @@ def told(
     mode = config.transfer["name"]
     frozen = 0 if mode == "finetune" else parameters(backend.encoder)
     trained = parameters(learner, trained=True)
+    at_output = learner.body.layer_mix_output()
     return {
         "kind": mode,
         "backend": config.backend,
@@ -100,6 +101,7 @@ def told(
         "threads": machine.threads,
         "parameters": {"total": parameters(learner) + frozen, "trained": trained},
         "layer_mix": learner.body.layer_mix(),
+        **({"layer_mix_output": at_output} if at_output else {}),
     }
 
 

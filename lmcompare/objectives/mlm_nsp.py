@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmcompare import randomness
-from lmcompare.batches import Inputs
+from lmcompare.batches import Independent, Inputs
 from lmcompare.errors import UserError
 from lmcompare.nn import draw_weights
 from lmcompare.registry import activations, objectives
@@ -43,7 +43,7 @@ class Batch:
 
 
 @objectives.register("mlm_nsp")
-class MlmNsp(nn.Module):
+class MlmNsp(Independent, nn.Module):
     """Masked LM and next-sentence prediction."""
 
     weights: ClassVar[dict[str, float]] = {"mlm": 1.0, "nsp": 1.0}

@@ -5,25 +5,29 @@ from lmcompare.report.figures import counted, points, signed
 
 QUICK = "Quick run: little training, few seeds. It shows that everything works; it is not a finding."
 
-Role = tuple[str | None, str | None]  # kind of run, and where its weights come from
-TUNED: Role = ("finetune", "pretrained")
-RANDOM: Role = ("finetune", "random")
-FEATURES: Role = ("features", "pretrained")
+Role = tuple[str | None, str | None, str | None]  # backend, kind of run, and where its weights come from
+STATIC = "static"  # the backend with one vector a word
 
 
 def headline(comparison: Comparison) -> list[str]:
     """The first sentence is the outcome; the others qualify it."""
     arms = roles(comparison)
+    pairs = controlled(arms)
     sentences = []
-    if TUNED in arms and RANDOM in arms:
-        sentences.append(worth(comparison, arms[TUNED], arms[RANDOM]))
-        sentences += by_seed(between(comparison, arms[TUNED], arms[RANDOM]))
-        if FEATURES in arms:
-            sentences.append(way(comparison, arms[TUNED], arms[FEATURES]))
+    if pairs:
+        tuned, random = pairs[0]
+        sentences.append(worth(comparison, tuned, random))
+        sentences += by_seed(between(comparison, tuned, random))
+        sentences += [another(comparison, *pair) for pair in pairs[1:]]
+        for (backend, kind, weights), arm in arms.items():
+            tuned_too = arms.get((backend, "finetune", "pretrained"))
+            if (kind, weights) == ("features", "pretrained") and tuned_too:
+                sentences.append(way(comparison, tuned_too, arm))
+        sentences += [above_static(comparison, arm, static) for arm, static in in_context(arms)]
         sentences += [
             f"With no network at all ({arm}): {points(mean.mean)} points."
-            for role, arm in arms.items()
-            if role[0] == "baseline" and (mean := mean_of(comparison, arm)).mean is not None
+            for (_, kind, _), arm in arms.items()
+            if kind == "baseline" and (mean := mean_of(comparison, arm)).mean is not None
         ]
     elif comparison.arms:
         sentences.append(leader(comparison))
@@ -36,10 +40,29 @@ def roles(comparison: Comparison) -> dict[Role, str]:
     """The arms whose finished runs are all of one role, where no other arm has the same."""
     found: dict[Role, list[str]] = {}
     for arm in comparison.arms:
-        seen = {(r.kind, r.weights) for r in comparison.runs if r.arm == arm and r.kind}
+        seen = {(r.backend, r.kind, r.weights) for r in comparison.runs if r.arm == arm and r.kind}
         if len(seen) == 1:
             found.setdefault(seen.pop(), []).append(arm)
     return {role: arms[0] for role, arms in found.items() if len(arms) == 1}
+
+
+def controlled(arms: dict[Role, str]) -> list[tuple[str, str]]:
+    """Pretrained arms with their random start, fine-tuned ones first."""
+    found = [
+        (kind != "finetune", arm, arms[backend, kind, "random"])
+        for (backend, kind, weights), arm in arms.items()
+        if weights == "pretrained" and (backend, kind, "random") in arms
+    ]
+    return [(arm, random) for _, arm, random in sorted(found, key=lambda entry: entry[0])]
+
+
+def in_context(arms: dict[Role, str]) -> list[tuple[str, str]]:
+    """Frozen features that depend on the context, each with the arm of one vector a word."""
+    static = arms.get((STATIC, "features", "pretrained"))
+    wanted = ("features", "pretrained")
+    return [
+        (arm, static) for (b, *way), arm in arms.items() if static and b != STATIC and tuple(way) == wanted
+    ]
 
 
 def worth(comparison: Comparison, tuned: str, random: str) -> str:
@@ -54,16 +77,33 @@ def worth(comparison: Comparison, tuned: str, random: str) -> str:
     return f"Pretraining {verb} {counted_points(size)} {over}."
 
 
+def another(comparison: Comparison, tuned: str, random: str) -> str:
+    difference = between(comparison, tuned, random)
+    if difference.mean is None:
+        return f"{tuned} and {random} share no task with a value."
+    lies = "behind" if difference.mean < 0 else "ahead of"
+    return f"{tuned} is {counted_points(points(abs(difference.mean)))} {lies} {random}."
+
+
+def above_static(comparison: Comparison, arm: str, static: str) -> str:
+    difference = between(comparison, arm, static)
+    if difference.mean is None:
+        return f"{arm} and {static} share no task with a value."
+    lies = "behind" if difference.mean < 0 else "ahead of"
+    size = counted_points(points(abs(difference.mean)))
+    return f"In context against one vector a word: {arm} is {size} {lies} {static}."
+
+
 def way(comparison: Comparison, tuned: str, features: str) -> str:
     difference = between(comparison, tuned, features)
     if difference.mean is None:
         return f"{tuned} and {features} share no task with a value, so neither is ahead."
     size, over = points(abs(difference.mean)), share(difference, comparison)
     if size == "0.0":
-        return f"Fine-tuning and frozen features are level over {over}."
+        return f"{tuned} and {features} are level over {over}."
     if difference.mean > 0:
-        return f"Fine-tuning is {counted_points(size)} ahead of frozen features over {over}."
-    return f"Frozen features are {counted_points(size)} ahead of fine-tuning over {over}."
+        return f"{tuned} is {counted_points(size)} ahead of {features} over {over}."
+    return f"{features} is {counted_points(size)} ahead of {tuned} over {over}."
 
 
 def leader(comparison: Comparison) -> str:

@@ -71,3 +71,73 @@ def cache_lines(entries: dict[str, Any]) -> Iterator[str]:
     yield from columns(["room", "name", "size", "about"], rows)
     total = sum(row["bytes"] for row in rows)
     yield f"{len(rows)} entries, {total / 1e6:.1f} MB, {entries['what']} {entries['root']}"
+
+
+def extract_lines(result: dict[str, Any]) -> Iterator[str]:
+    """What was written, how it was made, how fast."""
+    empty = f" ({result['empty']} of them empty)" if result["empty"] else ""
+    layers = ", ".join(map(str, result["layers"]))
+    yield (
+        f"{result['lines']:,} lines{empty}, {result['words']:,} words; layers {layers}; "
+        f"{result['width']} numbers a vector, {result['dtype']}"
+    )
+    yield f"{result['backend']}: {'the states go on from batch to batch' if result['stateful'] else 'every line alone'}"
+    if result["windowed"]:
+        yield f"note: longer than the model's positions, so read in windows: {result['windowed']:,} lines"
+    for sentence in result["warnings"]:
+        yield f"note: {sentence}"
+    yield f"{result['out']}, {clock(result['seconds'])}, {result['words'] / max(result['seconds'], 1e-3):,.0f} words/s"
+
+
+def neighbors_lines(result: dict[str, Any]) -> Iterator[str]:
+    """The nearest uses of a word, and its nearest words where each has one vector."""
+    layer = "the mean of all layers" if result["layer"] == "mix" else f"layer {result['layer']}"
+    yield marked(result["context"], result["place"])
+    yield ""
+    yield (
+        f"nearest uses by {layer} of {result['backend']}, in {result['sentences']:,} different sentences out of "
+        f"{result['holding']:,} of {result['corpus']} that hold the word:"
+    )
+    for row in result["nearest"]:
+        sense = f", sense {row['sense'] + 1}" if row["sense"] is not None else ""
+        yield f"  {row['score']:.3f}  {marked(row['sentence'], row['place'])}  (document {row['document']}{sense})"
+    if result["same_everywhere"]:
+        yield "  Every use has the same vector: this model gives a word one vector, whatever stands around it."
+    yield from sense_lines(result)
+    yield ""
+    yield (
+        f"nearest words where a word has one vector: the mean over its uses ({result['uses']:,} of "
+        f"{result['word']!r}; the others' in {result['drawn']:,} sentences of any kind):"
+    )
+    for row in result["words"]:
+        sense = f"  (company of sense {row['sense'] + 1})" if row["sense"] is not None else ""
+        yield f"  {row['score']:.3f}  {row['word']}{sense}"
+    for sentence in result["warnings"]:
+        yield f"note: {sentence}"
+
+
+def sense_lines(result: dict[str, Any]) -> Iterator[str]:
+    """The small world knows what its words mean: how many of the nearest uses mean the same."""
+    if (senses := result["senses"]) is None:
+        return
+    first, second = senses["names"]
+    yield f"  {result['word']!r} has two senses here: 1, {first}; 2, {second}."
+    if senses["context"] is None:
+        yield "  The sentence does not tell which of them it means."
+    elif senses["same"] is None or senses["chance"] is None:
+        yield "  What the uses mean cannot be told."
+    else:
+        yield (
+            f"  The sentence means sense {senses['context'] + 1}; so do {senses['same']:.0%} of its nearest uses, and "
+            f"{senses['chance']:.0%} of all uses."
+        )
+
+
+def marked(text: str, place: list[int]) -> str:
+    """The sentence with its word in brackets."""
+    start, end = place
+    return f"{text[:start]}[{text[start:end]}]{text[end:]}"
+
+
+def convert_lines(result: dict[str, Any]) -> Iterator[str]:
+    yield f"{result['out']}: {', '.join(result['files'])} ({result['parameters']:,} parameters, the same bit for bit)"

@@ -159,6 +159,10 @@ class WordPiece:
         )
         self.special_ids = frozenset(vocabulary[piece] for piece in SPECIALS)
 
+    def extended(self, texts: Iterable[str]) -> "WordPiece":
+        """Itself: its pieces cut any word."""
+        return self
+
     def encode(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 

@@ -75,6 +75,15 @@ class Words:
         found = list(WORD.finditer(text))
         return self.encode_words([match[0] for match in found]), [match.span() for match in found]
 
+    def extended(self, texts: Iterable[str]) -> "Words | None":
+        """The same words with those of another corpus behind them, which a model reads but does not predict; None
+        where there are none to predict yet (the released weights come without their vocabulary)."""
+        if self.vocabulary == len(SPECIALS):
+            return None
+        more = train_words(texts, lowercase=self.lowercase).forms
+        forms = [*self.forms, *(form for form in more if form not in self.number)]
+        return Words(forms, self.vocabulary, lowercase=self.lowercase)
+
     def form(self, number: int) -> str:
         return self.forms[number] if number < FAR else self.others[number]
 
@@ -127,7 +136,7 @@ class Words:
         if tuple(forms[: len(SPECIALS)]) != SPECIALS or len(set(forms)) != len(forms):
             raise ModelError(f"{path}: begins not with {' '.join(SPECIALS)}, or holds a word twice")
         vocabulary = facts.get("vocabulary")
-        if not isinstance(vocabulary, int) or not len(SPECIALS) < vocabulary <= len(forms):
+        if not isinstance(vocabulary, int) or not len(SPECIALS) <= vocabulary <= len(forms):
             raise ModelError(
                 f"{path.with_name('words.json')}: vocabulary is {vocabulary!r}; {len(forms)} words"
             )

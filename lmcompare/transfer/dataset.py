@@ -24,6 +24,7 @@ class Batch:
     part_B: Tensor  # which of two texts a view holds, where a backend keeps them apart
     options_G: list[tuple[int, int]]  # example and option of each group
     labels: dict[str, Tensor]  # what the head compares with; empty where a split has no labels
+    parts: int = 1  # 2: the backend reads two texts in views of their own
 
     @property
     def tokens(self) -> int:
@@ -76,6 +77,7 @@ class Dataset:
             torch.tensor([view.part for view in views]),
             list(groups),
             labels,
+            self.backend.parts,
         )
 
 
@@ -92,7 +94,8 @@ def encode(
         return {"right_N": torch.tensor([int(e.label) for e in examples])}  # type: ignore[arg-type]
     if task.kind == "tags":
         return {"tag_BT": _tags(task, examples, views, inputs.ids_BT.shape[1])}
-    return {"ends_B2": _ends(examples, views, owners)}
+    ends_B2, inside_B = _ends(examples, views, owners)
+    return {"ends_B2": ends_B2, "inside_B": inside_B}
 
 
 def _tags(task: Task, examples: list[Example], views: list[View], T: int) -> Tensor:
@@ -106,9 +109,10 @@ def _tags(task: Task, examples: list[Example], views: list[View], T: int) -> Ten
     return tag_BT
 
 
-def _ends(examples: list[Example], views: list[View], owners: list[int]) -> Tensor:
-    """First and last token of the first answer; where a window does not hold it, both point at token 0."""
+def _ends(examples: list[Example], views: list[View], owners: list[int]) -> tuple[Tensor, Tensor]:
+    """First and last token of the first answer, and whether the window holds it; else both point at token 0."""
     ends = torch.zeros(len(views), 2, dtype=torch.long)
+    found = torch.zeros(len(views), dtype=torch.bool)
     for b, (view, owner) in enumerate(zip(views, owners, strict=True)):
         answers: Any = examples[owner].label
         if not answers:
@@ -118,4 +122,5 @@ def _ends(examples: list[Example], views: list[View], owners: list[int]) -> Tens
         whole = inside and view.spans[inside[0]][0] <= start and view.spans[inside[-1]][1] >= end
         if whole:
             ends[b] = torch.tensor([inside[0], inside[-1]])
-    return ends
+            found[b] = True
+    return ends, found

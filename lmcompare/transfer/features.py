@@ -1,7 +1,7 @@
 """The encoder stays as it is; what trains is a mix of its layers, a reader, and a head (Peters et al. 2018, §3)."""
 # ruff: noqa: TID253
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,11 @@ from lmcompare import registry
 from lmcompare.errors import UserError
 from lmcompare.features_cache import FeatureCache, Layers
 from lmcompare.nn import ScalarMix
+from lmcompare.readers import form
 from lmcompare.registry import transfers
+from lmcompare.transfer import pairing
 from lmcompare.transfer.dataset import Batch, Dataset
+from lmcompare.types import Task
 
 
 @transfers.register("features")
@@ -21,21 +24,44 @@ class Features(nn.Module):
     def __init__(
         self,
         backend: Any,
+        task: Task,
         *,
-        layers: str | list[int] = "mix",  # "mix", "last", "average", or layers to put side by side
+        layers: str | list[int] = "mix",  # "mix", "last", "first", "average", or layers to put side by side
+        layer_norm: bool = False,  # of each layer, before they are mixed
+        mix_decay: float = 0.0,  # λ: its square sum of the mix's weights is added to the loss
+        place: Literal["input", "output", "both"] = "input",  # of the reader; "output" alone: layer 0 goes in
         reader: dict[str, Any] = {"name": "bilstm"},  # noqa: B006 - a config's default, never changed
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        self.cache = FeatureCache(backend)
-        self.layers, self.dropout = layers, dropout
+        if layers != "mix" and (layer_norm or mix_decay):
+            raise UserError(f"transfer: layer_norm and mix_decay are for layers = 'mix', not {layers!r}")
+        if mix_decay < 0:
+            raise UserError(f"transfer.mix_decay: {mix_decay} is less than 0")
         depth = backend.depth + 1
-        self.mix = ScalarMix(layers=depth) if layers == "mix" else None
         self.chosen = choose(layers, depth)
-        width = backend.width * (len(layers) if isinstance(layers, list) else 1)
+        self.cache, self.task, self.place, self.dropout = FeatureCache(backend), task, place, dropout
+        self.layers, self.mix_decay = layers, mix_decay
+        mixes = [
+            ScalarMix(layers=depth, layer_norm=layer_norm)
+            if layers == "mix" and place in (where, "both")
+            else None
+            for where in ("input", "output")
+        ]
+        self.mix, self.output_mix = mixes
+        read = backend.width * (len(layers) if isinstance(layers, list) else 1)
         self.input_dropout = nn.Dropout(dropout)
-        self.reader = registry.readers.build(reader, width, where="transfer.reader")
-        self.width, self.pooled_width = self.reader.width, self.reader.pooled_width
+        self.reader = fitting(
+            reader, task, backend.width if place == "output" else read, 0 if place == "input" else read
+        )
+        self.gives = pairing.given(
+            task,
+            backend.parts,
+            self.reader.width,
+            pairs=self.reader.pairs,
+            finished=self.reader.finished,
+            scheme=getattr(self.reader, "scheme", None),
+        )
         self.seen: dict[int, Layers] = {}
 
     def watch(self, dataset: Dataset) -> None:
@@ -43,31 +69,73 @@ class Features(nn.Module):
         if id(dataset) not in self.seen:
             self.seen[id(dataset)] = self.cache.layers(dataset.views)
 
-    def forward(self, batch: Batch, dataset: Dataset) -> tuple[Tensor, Tensor]:
-        device = batch.inputs.ids_BT.device
-        x_BTLD, mask_BT = self.seen[id(dataset)].stack(batch.inputs.rows, self.chosen)
-        x_BTLD, mask_BT = x_BTLD.to(device), mask_BT.to(device)
-        x_BTD = self.mix(x_BTLD) if self.mix else self._fixed(x_BTLD)
-        return self.reader(self.input_dropout(x_BTD), mask_BT)
+    def forward(self, batch: Batch, dataset: Dataset) -> Tensor:
+        """A vector an answer, or one a token, as the head of the task takes them."""
+        device, rows, layers = batch.inputs.ids_BT.device, batch.inputs.rows, self.seen[id(dataset)]
+        x_BTLD, mask_BT = (t.to(device) for t in layers.stack(rows, self.chosen))
+        extra_BTE = None
+        if self.place != "input":
+            extra_BTE = self.input_dropout(self._reduced(x_BTLD, mask_BT, self.output_mix))
+        if self.place == "output":
+            x_BTD = layers.stack(rows, [0])[0].to(device)[:, :, 0]
+        else:
+            x_BTD = self._reduced(x_BTLD, mask_BT, self.mix)
+        x_BTD = self.input_dropout(x_BTD)
+        if self.reader.pairs:
+            return self._paired(x_BTD, extra_BTE, batch)
+        states_BTE, pooled_BE = self.reader(x_BTD, mask_BT, extra_BTE)
+        return pairing.joined(states_BTE, pooled_BE, batch, self.task)
 
-    def _fixed(self, x_BTLD: Tensor) -> Tensor:
+    def _paired(self, x_BTD: Tensor, extra_BTE: Tensor | None, batch: Batch) -> Tensor:
+        first, second, group_P = pairing.two_sides(batch, x_BTD.device)
+        read = self.reader(*(side.take_all(x_BTD, extra_BTE) for side in (first, second)))
+        return read if self.task.kind == "span" else pairing.added(read, group_P, len(batch.options_G))
+
+    def _reduced(self, x_BTLD: Tensor, mask_BT: Tensor, mix: ScalarMix | None) -> Tensor:
+        if mix is not None:
+            return mix(x_BTLD, mask_BT)
         return x_BTLD.mean(2) if self.layers == "average" else x_BTLD.flatten(2)
 
-    @torch.no_grad()
+    def decay(self) -> Tensor:
+        """What the mixes' weights add to the loss, before λ (Peters et al. 2018, §3.2)."""
+        mixes = [mix for mix in (self.mix, self.output_mix) if mix is not None]
+        return torch.stack([mix.weights.square().sum() for mix in mixes]).sum()
+
     def layer_mix(self) -> list[float] | None:
         """The share of each layer, embeddings first."""
-        return [round(float(w), 6) for w in self.mix.shares()] if self.mix else None
+        return shares(self.mix)
+
+    def layer_mix_output(self) -> list[float] | None:
+        """The same of the mix that stands beside the reader's output."""
+        return shares(self.output_mix)
+
+
+@torch.no_grad()
+def shares(mix: ScalarMix | None) -> list[float] | None:
+    return None if mix is None else [round(float(w), 6) for w in mix.shares()]
+
+
+def fitting(spec: dict[str, Any], task: Task, width: int, extra: int) -> Any:
+    """The named reader, if it reads this kind of task."""
+    registry.readers.check(spec, "transfer.reader")
+    asked, names = form(task), registry.readers.names()
+    if asked not in registry.readers.get(spec["name"]).serves:  # type: ignore[attr-defined]
+        fit = [name for name in names if asked in registry.readers.get(name).serves]  # type: ignore[attr-defined]
+        raise UserError(
+            f"transfer.reader: {spec['name']!r} does not read tasks of the kind {asked} ({task.name}); "
+            f"these do: {', '.join(fit)}"
+        )
+    return registry.readers.build(spec, width, extra, task, where="transfer.reader")
 
 
 def choose(layers: str | list[int], depth: int) -> list[int]:
     """Which layers are read, as numbers from 0 (the embeddings)."""
-    if layers in ("mix", "average"):
-        return list(range(depth))
-    if layers == "last":
-        return [depth - 1]
+    named = {"mix": range(depth), "average": range(depth), "last": [depth - 1], "first": [0]}
+    if isinstance(layers, str) and layers in named:
+        return list(named[layers])
     if isinstance(layers, list) and layers and all(-depth <= n < depth for n in layers):
         return [n % depth for n in layers]
     raise UserError(
-        f"transfer.layers: {layers!r} is not 'mix', 'last', 'average', or a list of numbers from "
+        f"transfer.layers: {layers!r} is not 'mix', 'last', 'first', 'average', or a list of numbers from "
         f"{-depth} to {depth - 1}"
     )

@@ -2,11 +2,13 @@
 vector a word (ELMo's shape), one is causal, reads symmetric pairs in both orders and answers from its last token
 (GPT's shape). The contracts hold for them without any other change."""
 
-from typing import Any
+import re
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from lmcompare.backends.word_views import word_views
 from lmcompare.batches import Inputs, stack
 from lmcompare.nn import Block, draw_weights
 from lmcompare.types import Example, Task, View
@@ -16,10 +18,18 @@ class Words:
     """Words by hash: enough of a tokenizer for both."""
 
     size, pad_id, start_id, delimiter_id, extract_id = 50, 0, 1, 2, 3
+    end_id = extract_id
     fingerprint = "words-50"
 
     def encode(self, text: str) -> list[int]:
-        return [4 + sum(map(ord, word)) % (self.size - 4) for word in text.split()]
+        return self.encode_words(text.split())
+
+    def encode_words(self, words: Sequence[str]) -> list[int]:
+        return [4 + sum(map(ord, word)) % (self.size - 4) for word in words]
+
+    def encode_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        found = list(re.finditer(r"\S+", text))
+        return self.encode_words([match[0] for match in found]), [match.span() for match in found]
 
 
 class Encoder(nn.Module):
@@ -61,7 +71,7 @@ class Toy:
 
     @property
     def fingerprint(self) -> str:
-        return str(sum(float(p.sum()) for p in self.encoder.parameters()))
+        return str(sum(float(p.detach().sum()) for p in self.encoder.parameters()))
 
 
 class LikeElmo(Toy):
@@ -70,20 +80,7 @@ class LikeElmo(Toy):
     name, parts = "like-elmo", 2
 
     def views(self, task: Task, example: Example, length: int) -> list[View]:
-        def view(text: str, **facts: Any) -> View:
-            ids = self.tokenizer.encode(text)[:length] or [1]
-            return View(ids, [0] * len(ids), **facts)
-
-        if task.kind == "tags":
-            ids = [self.tokenizer.encode(word)[0] for word in example.words]
-            return [View(ids, [0] * len(ids), words=list(range(len(ids))))]
-        if task.kind == "choice":
-            return [
-                view(text, part=part, option=n)
-                for n, option in enumerate(example.options)
-                for part, text in enumerate((example.texts[0], option))
-            ]
-        return [view(text, part=part) for part, text in enumerate(example.texts)]
+        return word_views(self.tokenizer, task, example, length)
 
 
 class LikeGpt(Toy):
@@ -98,8 +95,12 @@ class LikeGpt(Toy):
         return [self._joined(texts, 0) for texts in orders]
 
     def _joined(self, texts: tuple[str, ...], option: int) -> View:
-        ids = [self.tokenizer.start_id]
-        for text in texts:
+        ids, segments = (
+            [self.tokenizer.start_id],
+            [0],
+        )  # the encoder does not look at segments, readers of pairs do
+        for number, text in enumerate(texts):
             ids += [*self.tokenizer.encode(text), self.tokenizer.delimiter_id]
+            segments += [number] * (len(ids) - len(segments))
         ids[-1] = self.tokenizer.extract_id
-        return View(ids, [0] * len(ids), pool=len(ids) - 1, option=option)
+        return View(ids, segments, pool=len(ids) - 1, option=option)

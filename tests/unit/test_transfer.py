@@ -14,8 +14,8 @@ from lmcompare.experiments.grid import look
 from lmcompare.objectives.mlm_nsp import MlmNsp
 from lmcompare.text.wordpiece import train_wordpiece
 from lmcompare.transfer.dataset import Dataset
-from lmcompare.transfer.heads import best_span
 from lmcompare.transfer.learner import TaskLearner
+from lmcompare.transfer.spans import best_span
 from lmcompare.types import Example, Task
 
 TEXT = "the cat sat on the mat and the dog ran far away from the cat"
