@@ -110,8 +110,8 @@ class SkipGram(Independent, nn.Module):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """−log σ(v·u) for every pair, and −log σ(−v·u) for the negatives that each of its pairs counts against."""
         word_BTD = self.encoder.words(batch.ids_BT)
-        pair_M = (word_BTD @ self.near(batch.ids_BT).mT).flatten()[batch.pairs_M]
-        apart_BT = F.softplus(word_BTD @ self.near(batch.negatives_BN).mT).sum(-1)
+        pair_M = (word_BTD @ self.near(batch.ids_BT).mT).flatten()[batch.pairs_M].float()
+        apart_BT = F.softplus((word_BTD @ self.near(batch.negatives_BN).mT).float()).sum(-1)
         each = self.negatives / self.shared
         return {"skipgram": F.softplus(-pair_M).sum() + each * (apart_BT * batch.near_BT).sum()}
 

@@ -2,11 +2,14 @@
 
 python tests/oracles/elmo_speed.py --write FOLDER   # 2x4096_512_2048cnn_2xhighway, drawn weights, 375 MB, once
 python tests/oracles/elmo_speed.py FOLDER           # words a second; no network is asked for anything
+
+`elmo_beside.py` takes it in turns with ours.
 """
 
 import argparse
 import json
 import statistics
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -36,7 +39,10 @@ def words(sentences: int, length: int) -> list[list[str]]:
     return [["".join(rng.choice(letters, n)) for n in row] for row in sizes]
 
 
-def measure(folder: Path, *, sentences: int, length: int, repeat: int, threads: int) -> dict[str, Any]:
+def measure(
+    folder: Path, *, sentences: int, length: int, repeat: int, threads: int, serve: bool
+) -> dict[str, Any] | None:
+    """The medians; or with `serve`, one forward pass and its seconds for every line that is read."""
     shimmed()
     import torch
     from allennlp.modules.elmo import Elmo, batch_to_ids
@@ -49,10 +55,16 @@ def measure(folder: Path, *, sentences: int, length: int, repeat: int, threads: 
     seconds = []
     with torch.no_grad():
         elmo(characters)
-        for _ in range(repeat):
+        if serve:
+            print("ready", flush=True)
+        for _ in sys.stdin if serve else range(repeat):
             begun = time.perf_counter()
             elmo(characters)
             seconds.append(time.perf_counter() - begun)
+            if serve:
+                print(seconds[-1], flush=True)
+    if serve:
+        return None
     total = sentences * length
     return {
         "words": total,
@@ -72,11 +84,12 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=20)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--threads", type=int, default=0, help="0: as torch finds it")
+    parser.add_argument("--serve", action="store_true", help="a pass for every line of stdin")
     given = vars(parser.parse_args())
     if given.pop("write"):
         write_release(given["folder"], ORIGINAL, "original")
-    else:
-        print(json.dumps(measure(given.pop("folder"), **given)))
+    elif figures := measure(given.pop("folder"), **given):
+        print(json.dumps(figures))
 
 
 if __name__ == "__main__":

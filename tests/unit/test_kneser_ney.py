@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from lmcompare import config as configs
 from lmcompare import registry, results
+from lmcompare.cli import app
 from lmcompare.errors import ModelError, UserError
 from lmcompare.experiments.evaluate import evaluate
 from lmcompare.experiments.ngrams import count
@@ -203,3 +205,39 @@ def test_a_count_is_a_run_like_every_other(tmp_path: Path) -> None:
     longer = count(micro(order=2), progress=Progress(), out=tmp_path / "kn2")
     assert longer["metrics"]["dev"]["perplexity"] > first["metrics"]["dev"]["perplexity"]
     assert results.read(tmp_path / "kn").status == "finished"
+
+
+def lmc(*arguments: str) -> Any:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_the_command_counts_a_corpus_and_says_what_it_needs(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("\n\n".join("\n".join(f"{sentence} ." for sentence in document) for document in LONG * 3))
+    given = [
+        "baseline",
+        "kneser-ney",
+        "--corpus",
+        str(text),
+        "--set",
+        "tokenizer.size=6",
+        "--set",
+        "ngrams.order=2",
+    ]
+    done = lmc(*given, "--out", str(tmp_path / "run"), "--json")
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    assert result["metrics"]["dev"].keys() == {"perplexity", "positions"}
+    assert result["ngrams"][0] == 5  # each word but the sentence's start
+    assert lmc("eval", str(tmp_path / "run")).exit_code == 0
+    assert "kneser-ney" in lmc("ls", "ngrams").stdout
+    for arguments, said in (
+        (["kneser-ney", "--task", "micro.sentiment"], "give it --corpus"),
+        (["kneser-ney"], "give it --corpus"),
+        (["bow", "--corpus", "micro"], "give it --task"),
+        (["kneser", "--corpus", "micro"], "did you mean 'kneser-ney'?"),
+        (["kneser-ney", "--corpus", "micro", "--seed", "3"], "unknown key 'seed'"),
+        (["kneser-ney", "--corpus", "micro", "--set", "ngrams.ordre=3"], "did you mean 'order'?"),
+    ):
+        refused = lmc("baseline", *arguments)
+        assert isinstance(refused.exception, UserError) and said in str(refused.exception), arguments

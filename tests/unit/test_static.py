@@ -1,15 +1,19 @@
 """One vector a word: which row a word gets, files of vectors, and what is refused."""
 
 import gzip
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from lmcompare import models, registry
 from lmcompare.backends import static_files
 from lmcompare.backends.static import Static
+from lmcompare.cli import app
 from lmcompare.errors import ModelError
 from lmcompare.text.words import SPECIALS, train_words
 from lmcompare.types import Example, Task, View
@@ -156,3 +160,28 @@ def test_a_large_file_is_in_memory_little_more_than_once(tmp_path: Path) -> None
     assert found.table.shape == (rows + 3, width)
     assert peak < 2.5 * found.table.nbytes + (4 << 20)  # and a piece of the file as text
     assert np.isfinite(found.table).all()
+
+
+@pytest.mark.slow
+def test_vectors_are_pretrained_used_and_asked_again_from_the_command_line(tmp_path: Path) -> None:
+    def lmc(*arguments: str) -> dict[str, Any]:
+        result = CliRunner().invoke(app, [*arguments, "--json"])
+        assert result.exit_code == 0, result.output + repr(result.exception)
+        return json.loads(result.stdout)
+
+    runs = [str(tmp_path / name) for name in ("model", "tuned", "frozen")]
+    small = ["--set", "corpus.documents=300", "--set", "backend.width=8", "--set", "training.steps=4"]
+    made = lmc("pretrain", "static", "--config", "static-micro", "--out", runs[0], *small)
+    assert lmc("eval", runs[0])["metrics"] == {k: made["metrics"]["dev"][k] for k in ("loss", "pairs")}
+    task = ["--task", "micro.sentiment", "--set", "task.train=32", "--set", "training.epochs=1"]
+    tuned = lmc("finetune", "static", *task, "--model", runs[0], "--config", "static-micro", "--out", runs[1])
+    vectors = written(tmp_path, GLOVE)
+    frozen = lmc(
+        "features", "static", *task, "--model", str(vectors), "--config", "static-micro", "--out", runs[2]
+    )
+    assert any("mean of all vectors" in sentence for sentence in frozen["warnings"])
+    for run, result in zip(runs[1:], (tuned, frozen), strict=True):
+        assert lmc("eval", run, "--split", "test")["metrics"] == result["metrics"]["test"]
+    vectors.write_text(GLOVE.replace("0.25", "0.75"))
+    changed = CliRunner().invoke(app, ["eval", runs[2]])
+    assert "not the weights" in str(changed.exception)
