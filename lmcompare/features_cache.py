@@ -70,6 +70,9 @@ class FeatureCache:
             files.reserve(partial / "layers.bin", needed)
             values = np.memmap(partial / "layers.bin", np.float32, "r+", shape=shape)
             order = np.argsort(np.diff(starts), kind="stable")
+            if getattr(encoder, "stateful", False):  # what ran before matters: as the split has them
+                order = np.arange(len(views))
+                encoder.forget()
             for chosen in np.split(order, range(BATCH, len(order), BATCH)):
                 signals.check()
                 inputs = self.backend.stack([views[i] for i in chosen]).to(device)

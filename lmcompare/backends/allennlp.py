@@ -79,6 +79,7 @@ class AllenNlp:
     """The authors' own ELMo, frozen, from their options.json and .hdf5 file (needs `make allennlp`)."""
 
     name = "elmo-allennlp"
+    frozen = FROZEN
     parts = 2
     longest = ENDLESS
 
@@ -90,6 +91,7 @@ class AllenNlp:
         self.width, self.depth = 2 * int(self.settings["projection"]), int(self.settings["layers"])
         self.tokenizer = Words(SPECIALS)
         weights, layers = layout.weights_file(folder), self.depth + 1
+        self.size = layout.count(weights)  # of numbers: the weights are in the other process
         self.encoder = AllenNlpEncoder(self.tokenizer, options, weights, layers=layers, width=self.width)
         self.warnings: list[str] = []
         interpreter()  # that there is none is better said now than when the data has been read

@@ -138,7 +138,7 @@ class ElmoEncoder(nn.Module):
             rows_BS = torch.cat([torch.full_like(order_BT[:, :1], which), order_BT], 1)
             if self.stateful:  # a state that goes on has seen the other end too
                 rows_BS = torch.cat([rows_BS, rows_BS[:, :1]], 1)
-                rows_BS[torch.arange(B), lengths_B + 1] = 1 - which
+                rows_BS[torch.arange(B, device=ids_BT.device), lengths_B + 1] = 1 - which
             both.append(self._read(which, words_UP[rows_BS].transpose(0, 1), lengths_B))
         back_BT1 = mirror_BT[..., None]
         layers = [torch.cat([word_BTP, word_BTP], -1)]

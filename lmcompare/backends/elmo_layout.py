@@ -209,6 +209,16 @@ def weights_file(folder: Path) -> Path:
     return found[0]
 
 
+def count(path: Path) -> int:
+    """Numbers in the datasets of a file."""
+    import h5py
+
+    sizes: list[int] = []
+    with h5py.File(path) as file:
+        file.visititems(lambda _, item: sizes.append(item.size) if isinstance(item, h5py.Dataset) else None)
+    return sum(sizes)
+
+
 def read_weights(path: Path, settings: Mapping[str, Any]) -> dict[str, Tensor]:
     import h5py
 

@@ -94,7 +94,11 @@ def pretraining(table: configs.Table) -> dict[str, Any]:
     encoder = sum(p.numel() for p in backend.encoder.parameters())
     total = sum(p.numel() for p in objective.parameters())
     counts = {"encoder": encoder, "heads": total - encoder, "total": total}
-    text = [*toml(configs.dump(config)), "", *counted(counts), "", *instance(config)]
+    if config.tokenizer["name"] == "words":
+        note = [f"# at most: for a vocabulary of {size:,} words, which the corpus may not have"]
+    else:
+        note = []
+    text = [*toml(configs.dump(config)), "", *note, *counted(counts), "", *instance(config)]
     return {"config": configs.dump(config), "parameters": counts, "text": text}
 
 
@@ -117,16 +121,9 @@ def instance(config: configs.Pretrain) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         tokens = shards.build(documents, tokenizer, Path(folder) / "tokens")
         objective.prepare(tokens, config.corpus.holdout, config.seed, lambda: None)
+        objective.order(batch=1, seed=config.seed, epoch=0, buckets=False)
         batch = objective.batch(np.array([0]), 0)
-    seen = " ".join(tokenizer.pieces[i] for i in batch.inputs.ids_BT[0].tolist())
-    wanted = " ".join(tokenizer.pieces[i] for i in batch.words_M.tolist())
-    relation = "comes from elsewhere" if int(batch.random_B[0]) else "follows"
-    return [
-        "# one instance, with a vocabulary from the corpus's first documents",
-        f"sees    {seen}",
-        f"tells   {wanted}",
-        f"judges  the second half {relation}",
-    ]
+    return ["# one instance, with a vocabulary from the corpus's first documents", *objective.shown(batch)]
 
 
 def using(table: configs.Table, room: str, data: Path | None) -> dict[str, Any]:
@@ -232,7 +229,7 @@ class Pieces:
 
     def __init__(self, size: int, words: tuple[str, ...] = ()) -> None:
         self.pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
-        self.size = size or len(self.pieces)
+        self.size = self.vocabulary = size or len(self.pieces)
 
     @classmethod
     def of(cls, example: Example) -> "Pieces":

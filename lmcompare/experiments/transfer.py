@@ -6,6 +6,7 @@ from typing import Any
 from lmcompare import device, evaluation, files, models, results, signals
 from lmcompare.checkpoints import State
 from lmcompare.config import Transfer, dump
+from lmcompare.errors import UserError
 from lmcompare.experiments.pretrain import parameters
 from lmcompare.experiments.task_data import TaskData, figures, read_task
 from lmcompare.progress import Progress
@@ -32,6 +33,8 @@ def transfer(
     mode = config.transfer["name"]
     found = read_task(config.task, data)
     backend = load_backend(config)
+    if mode == "finetune" and (why := getattr(backend, "frozen", "")):
+        raise UserError(f"{config.backend}: {why}")
     identity = {
         "kind": mode,
         "config": dump(config),
@@ -82,7 +85,7 @@ def told(
 ) -> dict[str, Any]:
     """What the result says beside its figures: with what, how long, how large."""
     mode = config.transfer["name"]
-    frozen = 0 if mode == "finetune" else parameters(backend.encoder)
+    frozen = 0 if mode == "finetune" else getattr(backend, "size", 0) or parameters(backend.encoder)
     trained = parameters(learner, trained=True)
     at_output = learner.body.layer_mix_output()
     return {

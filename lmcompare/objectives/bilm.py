@@ -235,6 +235,11 @@ class BiLm(nn.Module):
             for name in DIRECTIONS
         ]
 
+    def shown(self, batch: Batch) -> list[str]:
+        """What the first row is asked for, in words."""
+        asked = [[self.tokenizer.form(n) for n in rows[0].tolist() if n >= 0] for rows in batch.targets]
+        return [f"{name} tells  {' '.join(words)}" for name, words in zip(DIRECTIONS, asked, strict=True)]
+
     def heads(self) -> dict[str, Tensor]:
         return {f"softmax.{k}": v for k, v in self.words.state_dict().items()}
 

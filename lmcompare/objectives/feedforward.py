@@ -141,6 +141,12 @@ class FeedForward(Independent, nn.Module):
         )
         return -float(self.losses(batch.to(self.softmax.bias.device))["feedforward"])
 
+    def shown(self, batch: Batch) -> list[str]:
+        """The first words that are asked for, each with the words before it."""
+        form = self.tokenizer.form
+        rows = zip(batch.before_PC[:6].tolist(), batch.words_P[:6].tolist(), strict=True)
+        return [f"sees    {' '.join(map(form, before[::-1]))}  tells  {form(word)}" for before, word in rows]
+
     def heads(self) -> dict[str, Tensor]:
         return {f"{HEAD}{name}": tensor for name, tensor in self._own().items()}
 

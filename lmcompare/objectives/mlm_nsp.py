@@ -160,6 +160,16 @@ class MlmNsp(Independent, nn.Module):
         logits_V = self(Batch(inputs, place, place, place))[0][0]
         return bool(logits_V[pair[0][0]] > logits_V[pair[1][0]])
 
+    def shown(self, batch: Batch) -> list[str]:
+        """The first instance of a batch, in words."""
+        pieces = self.tokenizer.pieces
+        relation = "comes from elsewhere" if int(batch.random_B[0]) else "follows"
+        return [
+            f"sees    {' '.join(pieces[i] for i in batch.inputs.ids_BT[0].tolist())}",
+            f"tells   {' '.join(pieces[i] for i in batch.words_M.tolist())}",
+            f"judges  the second half {relation}",
+        ]
+
     def heads(self) -> dict[str, Tensor]:
         """The two heads under the names that `transformers` gives them."""
         return {

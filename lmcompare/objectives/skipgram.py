@@ -143,6 +143,17 @@ class SkipGram(Independent, nn.Module):
         score_2 += torch.from_numpy(np.log(self.counted[words.cpu().numpy()] + 1.0))
         return bool(score_2[0] > score_2[1])
 
+    def shown(self, batch: Batch) -> list[str]:
+        """The first stretch of a batch, and what its first word is set against."""
+        form, T = self.tokenizer.form, batch.ids_BT.shape[1]
+        words = [form(n) for n in batch.ids_BT[0].tolist()]
+        near = [words[m % T] for m in batch.pairs_M.tolist() if m < T]
+        return [
+            f"keeps   {' '.join(words)}",
+            f"tells   {' '.join(near)}  from {words[0]}",
+            f"against {' '.join(form(n) for n in batch.negatives_BN[0].tolist())}",
+        ]
+
     def heads(self) -> dict[str, Tensor]:
         return {HEAD: self.near.weight}
 

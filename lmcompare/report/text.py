@@ -25,9 +25,14 @@ def run_lines(result: dict[str, Any]) -> Iterator[str]:
 
 def figures(metrics: dict[str, float | None], undefined: dict[str, str]) -> str:
     return ", ".join(
-        f"{name} {value:.4g}" if value is not None else f"{name} undefined ({undefined.get(name, '')})"
+        f"{name} {shown(value)}" if value is not None else f"{name} undefined ({undefined.get(name, '')})"
         for name, value in metrics.items()
     )
+
+
+def shown(value: float) -> str:
+    """A count in full, any other figure with four digits."""
+    return f"{value:,.0f}" if value >= 1e4 and value == int(value) else f"{value:.4g}"
 
 
 def evaluation_lines(result: dict[str, Any]) -> Iterator[str]:

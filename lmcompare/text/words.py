@@ -149,7 +149,7 @@ def spelling(word: str) -> np.ndarray:
     if word in (START, END):
         marks = [SENTENCE_START if word == START else SENTENCE_END]
     else:
-        marks = list(word.encode("utf-8", "replace")[: LONGEST - 2])
+        marks = list(word.encode("utf-8", "ignore")[: LONGEST - 2])
     row = np.full(LONGEST, FILL, dtype=np.int16)
     row[: len(marks) + 2] = [WORD_START, *marks, WORD_END]
     return row

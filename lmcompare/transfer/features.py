@@ -32,12 +32,17 @@ class Features(nn.Module):
         place: Literal["input", "output", "both"] = "input",  # of the reader; "output" alone: layer 0 goes in
         reader: dict[str, Any] = {"name": "bilstm"},  # noqa: B006 - a config's default, never changed
         dropout: float = 0.1,
+        stateful: bool = False,  # ELMo's original way: states go on from batch to batch, so the order matters
     ) -> None:
         super().__init__()
         if layers != "mix" and (layer_norm or mix_decay):
             raise UserError(f"transfer: layer_norm and mix_decay are for layers = 'mix', not {layers!r}")
         if mix_decay < 0:
             raise UserError(f"transfer.mix_decay: {mix_decay} is less than 0")
+        if stateful and not hasattr(backend.encoder, "stateful"):
+            raise UserError(f"transfer.stateful: {backend.name} has no states that could go on; elmo has")
+        if stateful:
+            backend.encoder.stateful = True
         depth = backend.depth + 1
         self.chosen = choose(layers, depth)
         self.cache, self.task, self.place, self.dropout = FeatureCache(backend), task, place, dropout

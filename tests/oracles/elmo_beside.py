@@ -67,7 +67,11 @@ def main() -> None:
     ratios = [a / b for a, b in zip(seconds["allennlp"], seconds["ours"], strict=True)]
     total = sum(map(len, texts))
     told = {f"{k}_words_per_second": round(total / statistics.median(v), 1) for k, v in seconds.items()}
-    print(json.dumps(told | {"median_ratio": round(statistics.median(ratios), 2), "threads": torch.get_num_threads()}))
+    print(
+        json.dumps(
+            told | {"median_ratio": round(statistics.median(ratios), 2), "threads": torch.get_num_threads()}
+        )
+    )
 
 
 if __name__ == "__main__":
