@@ -1,8 +1,9 @@
 """An LSTM with projection and clipping (Sak et al. 2014, eq. 1–7; clipped as in Peters et al. 2018's release).
 
-torch's own has no clipping. The products with the inputs are taken for all times at once, before the loop, and so are
-those of the weights' gradients, after it. Within the loop the weights stand transposed: a few rows times a large
-matrix is much faster so on a CPU.
+torch's own has no clipping. In training the products with the inputs are taken for all times at once, before the loop,
+and so are those of the weights' gradients, after it; the weights stand transposed, which a product of a few rows with a
+large matrix is faster by. Where nothing trains, a CPU reads with features in rows and the batch in columns: the same
+product is then faster again, on two cores by two thirds.
 """
 # ruff: noqa: TID253
 
@@ -49,7 +50,37 @@ class ProjectedLstm(nn.Module):
         h_BP, c_BC = state or self.zeros(x_TBD.shape[1])
         with torch.autocast(x_TBD.device.type, enabled=False):
             weights = (self.weight_in, self.weight_state, self.bias, self.weight_out)
+            if x_TBD.device.type == "cpu" and not torch.is_grad_enabled():
+                return read(x_TBD.float(), *weights, h_BP, c_BC, self.cell_clip, self.clip)
             return Recurrence.apply(x_TBD.float(), *weights, h_BP, c_BC, self.cell_clip, self.clip)
+
+
+def read(
+    x_TBD: Tensor,
+    in_GD: Tensor,
+    state_GP: Tensor,
+    bias_G: Tensor,
+    out_PC: Tensor,
+    h_BP: Tensor,
+    c_BC: Tensor,
+    cell_clip: float,
+    clip: float,
+) -> tuple[Tensor, Tensor]:
+    """What `Recurrence` computes, without anything kept for gradients."""
+    T, B, _ = x_TBD.shape
+    P, C = out_PC.shape
+    bias_G1 = bias_G[:, None].clone()
+    bias_G1[C : 2 * C] += FORGET
+    y_TPB, c_TCB = x_TBD.new_empty(T, P, B), x_TBD.new_empty(T, C, B)
+    gates = x_TBD.new_empty(4 * C, B)
+    h, before = h_BP.t(), c_BC.t()
+    for t in range(T):
+        torch.addmm(bias_G1, in_GD, x_TBD[t].t(), out=gates).addmm_(state_GP, h)
+        i, f, o = gates[: 3 * C].sigmoid_().chunk(3)
+        g = gates[3 * C :].tanh_()
+        c = torch.mul(f, before, out=c_TCB[t]).addcmul_(i, g).clamp_(-cell_clip, cell_clip)
+        h, before = torch.mm(out_PC, o.mul_(c.tanh()), out=y_TPB[t]).clamp_(-clip, clip), c
+    return y_TPB.transpose(1, 2), c_TCB.transpose(1, 2)
 
 
 class Recurrence(torch.autograd.Function):

@@ -146,6 +146,17 @@ def test_the_recurrence_has_the_right_gradients(clips: tuple[float | None, float
     assert torch.autograd.gradcheck(run, given)
 
 
+def test_reading_without_gradients_is_the_same() -> None:
+    lstm = ProjectedLstm(6, cells=9, projection=4, cell_clip=0.3, clip=0.1)
+    lstm.draw(torch.Generator().manual_seed(3))
+    x_TBD, state = torch.randn(5, 3, 6), (torch.randn(3, 4) * 0.1, torch.randn(3, 9) * 0.2)
+    kept = lstm(x_TBD, state)
+    with torch.no_grad():
+        alone = lstm(x_TBD, state)
+    for ours, theirs in zip(alone, kept, strict=True):
+        torch.testing.assert_close(ours, theirs.detach(), rtol=1e-5, atol=1e-6)
+
+
 def unrolled(source: streams.Streams, unroll: int, tokenizer: Words) -> list[list[str]]:
     """What each row of each direction is asked for, in words."""
     rows = np.arange(len(source.starts))
