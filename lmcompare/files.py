@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
-ODD = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
+ODD = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOENT)
 STAGES: list[
     Callable[[str, Path], None]
 ] = []  # called around every step of a write; the fault tests add to it

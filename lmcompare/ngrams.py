@@ -112,7 +112,9 @@ class KneserNey:
             check()
             part = slice(start, start + CHUNK)
             total -= float(np.log(self.probabilities(words_P[part], [x[part] for x in before])).sum())
-        return {"perplexity": math.exp(total / len(words_P)), "positions": float(len(words_P))}
+        unknown = float((words_P == self.tokenizer.unk_id).mean())
+        perplexity = math.exp(total / len(words_P))
+        return {"perplexity": perplexity, "positions": float(len(words_P)), "unknown": unknown}
 
     def save(self, folder: Path) -> None:
         """config.json, the counts and the words."""

@@ -7,13 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CELLS = 1 << 20  # logits at a time
+CELLS, ROWS = 1 << 20, 128  # logits at a time, but for the rows that make a product worth it
 
 
 def cross_entropy(x_MD: Tensor, weight_VD: Tensor, bias_V: Tensor, target_M: Tensor) -> Tensor:
     """The sum over rows of −log softmax(x·Wᵀ + b) at the target."""
     with torch.autocast(x_MD.device.type, enabled=False):
-        return SummedCrossEntropy.apply(x_MD.float(), weight_VD, bias_V, target_M, None)
+        keep = torch.is_grad_enabled()
+        return SummedCrossEntropy.apply(x_MD.float(), weight_VD, bias_V, target_M, None, keep)
 
 
 def sampled_cross_entropy(
@@ -22,7 +23,8 @@ def sampled_cross_entropy(
     """The same where W holds some other words only and `right_M` is the target's logit; `place_M` says which of the
     others is the target itself and so does not count (−1: none)."""
     with torch.autocast(x_MD.device.type, enabled=False):
-        return SummedCrossEntropy.apply(x_MD.float(), weight_SD, bias_S, place_M, right_M.float())
+        keep = torch.is_grad_enabled()
+        return SummedCrossEntropy.apply(x_MD.float(), weight_SD, bias_S, place_M, right_M.float(), keep)
 
 
 class SummedCrossEntropy(torch.autograd.Function):
@@ -30,12 +32,17 @@ class SummedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x_MD: Tensor, weight_VD: Tensor, bias_V: Tensor, target_M: Tensor, right_M: Tensor | None
+        ctx: Any,
+        x_MD: Tensor,
+        weight_VD: Tensor,
+        bias_V: Tensor,
+        target_M: Tensor,
+        right_M: Tensor | None,
+        keep: bool,
     ) -> Tensor:
-        keep = any(ctx.needs_input_grad)
         M, V = len(x_MD), len(weight_VD)
         total = x_MD.new_zeros(())
-        size = max(1, min(M, CELLS // V))
+        size = max(1, min(M, max(ROWS, CELLS // V)))
         table = x_MD.new_empty(size, V)
         grads = [torch.zeros_like(t) for t in (x_MD, weight_VD, bias_V)] if keep else []
         drights = []
@@ -73,4 +80,4 @@ class SummedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
         dx, dweight, dbias, *dright = (scale * grad for grad in ctx.saved_tensors)
-        return dx, dweight, dbias, None, dright[0] if dright else None
+        return dx, dweight, dbias, None, dright[0] if dright else None, None

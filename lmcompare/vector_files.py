@@ -26,7 +26,8 @@ class Writer(Protocol):
 
 def room_for(final: Path, size: int) -> None:
     """Refuse at once what the disk cannot hold, not after hours."""
-    final.parent.mkdir(parents=True, exist_ok=True)
+    with files.disk(final.parent):
+        final.parent.mkdir(parents=True, exist_ok=True)
     if (free := shutil.disk_usage(final.parent).free) < size:
         raise ResourceError(f"{final}: {size >> 20:,} MB are needed, {free >> 20:,} MB are free on its disk")
 

@@ -231,6 +231,10 @@ class Elmo:
             raise ValueError(
                 f"filters {self.settings['filters']} are not pairs of a width below 50 and a number"
             )
+        if min(layers, cells, projection, characters) < 1 or highways < 0:
+            raise ValueError("layers, cells, projection and characters are at least 1, highways at least 0")
+        if not 0 <= dropout < 1 or min(cell_clip or 1.0, clip or 1.0) <= 0:
+            raise ValueError("dropout is from 0 to below 1, a clip above 0")
         self.tokenizer, self.width, self.depth, self.longest = tokenizer, 2 * projection, layers, ENDLESS
         self.encoder = ElmoEncoder(**self.settings)
         self.warnings: list[str] = []

@@ -92,11 +92,6 @@ def checked(settings: dict[str, Any], where: Path) -> dict[str, Any]:
         full = registry.backends.check({"name": "elmo", **settings}, where.name)
     except UserError as error:
         raise ModelError(f"{where}: {error}") from None
-    sizes = ("layers", "cells", "projection", "characters", "highways")
-    if any(full[key] < (key != "highways") for key in sizes):
-        raise ModelError(
-            f"{where}: {', '.join(f'{key} {full[key]}' for key in sizes)}: these are sizes of no network"
-        )
     return {k: v for k, v in full.items() if k != "name"}
 
 

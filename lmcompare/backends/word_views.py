@@ -37,7 +37,8 @@ def word_views(tokenizer: Words, task: Task, example: Example, length: int) -> l
 
 
 def _windows(tokenizer: Words, question: str, context: str, length: int) -> list[View]:
-    asked = tokenizer.encode(question)[:length] or [tokenizer.end_id]
+    whole = tokenizer.encode(question)
+    asked, cut = whole[:length] or [tokenizer.end_id], max(0, len(whole) - length)
     ids, spans = tokenizer.encode_offsets(context)
     if not ids:
         ids, spans = [tokenizer.end_id], [(0, 0)]
@@ -46,7 +47,14 @@ def _windows(tokenizer: Words, question: str, context: str, length: int) -> list
     for window, start in enumerate(range(0, max(1, len(ids) - length + stride), stride)):
         inside = ids[start : start + length]
         views.append(
-            View(asked, [0] * len(asked), pool=len(asked) - 1, option=window, spans=[(-1, -1)] * len(asked))
+            View(
+                asked,
+                [0] * len(asked),
+                pool=len(asked) - 1,
+                option=window,
+                spans=[(-1, -1)] * len(asked),
+                cut=cut,
+            )
         )
         views.append(
             View(

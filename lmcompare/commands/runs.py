@@ -141,6 +141,7 @@ def baseline(
     name: Annotated[str, typer.Argument(help="See `lmc ls baselines` and `lmc ls ngrams`.")],
     task: Task = "",
     corpus: Annotated[str, typer.Option(help='For n-grams: text file, folder, or "micro".')] = "",
+    like: Annotated[str, typer.Option(help="For n-grams: a run whose corpus, words and split to take.")] = "",
     set_: Sets = [],  # noqa: B006
     seed: Seed = None,
     data: Data = None,
@@ -153,6 +154,7 @@ def baseline(
 
     lmc baseline bow --task micro.sentiment
     lmc baseline kneser-ney --corpus micro --set ngrams.order=4
+    lmc baseline kneser-ney --like runs/my-elmo
     """
     from lmcompare import config as configs
     from lmcompare import registry
@@ -161,16 +163,18 @@ def baseline(
     counted, others = registry.ngrams.names(), registry.baselines.names()
     if name not in (*counted, *others):
         raise UserError(unknown("baseline", name, [*counted, *others]))
-    if (bool(task), bool(corpus)) != (name in others, name in counted):
-        wanted = "--corpus, and no --task" if name in counted else "--task, and no --corpus"
+    if (bool(task), bool(corpus) != bool(like)) != (name in others, name in counted):
+        wanted = "--corpus or --like, and no --task" if name in counted else "--task, and no --corpus"
         raise UserError(f"baseline {name!r}: give it {wanted}")
     kept: dict[str, Any] = {"out": out, "force": force, "allow_change": allow_change}
-    if corpus:
-        from lmcompare.experiments.ngrams import count
+    if name in counted:
+        from lmcompare.experiments.ngrams import alike, count
 
-        over = {"ngrams": {"name": name}, "tokenizer": {"name": "words"}, "corpus": {"path": corpus}}
-        table = configs.assign(over, set_)
-        counting = configs.resolve(configs.Counted, table if seed is None else table | {"seed": seed})
+        if seed is not None:
+            raise UserError(f"--seed: {name} counts, and draws nothing; leave it out")
+        over = {"tokenizer": {"name": "words"}, "corpus": {"path": corpus}} if corpus else alike(like)
+        table = configs.assign({"ngrams": {"name": name}, **over}, set_)
+        counting = configs.resolve(configs.Counted, table)
         console.show_run(count(counting, progress=progress(name), data=data, **kept), json_)
         return
     from lmcompare.experiments.baseline import baseline as experiment

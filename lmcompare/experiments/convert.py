@@ -18,6 +18,10 @@ def convert(name: str, to: str, out: Path) -> dict[str, Any]:
     if out.exists():
         raise UserError(f"{out}: exists already; give --out a folder that does not")
     elmo = models.load(family, name)
+    if to == "release" and elmo.settings["activation"] not in ("relu", "tanh"):
+        raise UserError(
+            f"{name}: its activation is {elmo.settings['activation']}; the authors' code has relu and tanh"
+        )
     with files.disk(out):
         out.parent.mkdir(parents=True, exist_ok=True)
     with files.new_folder(out, {"about": f"{name}, converted"}) as folder:
@@ -31,4 +35,6 @@ def convert(name: str, to: str, out: Path) -> dict[str, Any]:
         raise RuntimeError(f"{out}: the weights that were written are not those that were read")
     parameters = sum(p.numel() for p in elmo.encoder.parameters())
     written = sorted(p.name for p in out.iterdir() if p.name != files.MANIFEST)
-    return {"model": name, "out": str(out), "layout": to, "files": written, "parameters": parameters}
+    result = {"model": name, "out": str(out), "layout": to, "files": written, "parameters": parameters}
+    # an encoder is what both layouts hold: the softmax does not go along, nor do the words to the release
+    return result | {"left_out": ["softmax", "words"] if to == "release" else ["softmax"]}

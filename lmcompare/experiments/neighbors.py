@@ -2,6 +2,7 @@
 word has one vector only (the two halves of Table 4 in Peters et al. 2018)."""
 
 import heapq
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -182,7 +183,8 @@ def places(sentence: Sentence, form: str) -> list[int]:
 def layers_of(layer: str, depth: int) -> list[int]:
     if layer == "mix":
         return list(range(depth + 1))
-    number = depth if layer == "top" else int(layer) if layer.removeprefix("-").isdigit() else None
+    whole = re.fullmatch(r"-?[0-9]{1,4}", layer)
+    number = depth if layer == "top" else int(layer) if whole else None
     if number is None or not -depth - 1 <= number <= depth:
         raise UserError(
             f"--layer {layer!r}: give 'top', 'mix' (the mean of all), or a number from {-depth - 1} to {depth}"

@@ -12,6 +12,17 @@ from lmcompare.progress import Progress
 from lmcompare.results import Record
 
 
+def alike(name: str) -> dict[str, Any]:
+    """Corpus, held-out documents and words of a pretraining run: what its perplexity can be compared over."""
+    path = next((p for p in (Path(name), results.root() / name) if (p / "run.json").is_file()), None)
+    if path is None:
+        raise UserError(f"--like {name!r}: no such run")
+    config = results.read(path).config
+    if config.get("tokenizer", {}).get("name") != "words":
+        raise UserError(f"--like {name}: this run does not predict whole words")
+    return {key: config[key] for key in ("corpus", "tokenizer")}
+
+
 def count(
     config: Counted,
     *,

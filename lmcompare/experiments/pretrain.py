@@ -54,6 +54,18 @@ def task_texts(name: str, data: Path | None) -> Source:
     return Source(name, lambda: iter([d for d in documents if d]), f"texts-{found.hash}")
 
 
+def going_on(config: Pretrain, start: Any) -> Pretrain:
+    """The config with what the model brings along: its network, but for the dropout, and its words."""
+    network = {"name": start.name, **start.settings}
+    if "dropout" in network:
+        network["dropout"] = config.backend["dropout"]
+    known = getattr(start.tokenizer, "vocabulary", start.tokenizer.size)
+    words = registry.tokenizers.check({"name": config.tokenizer["name"], "size": known}, "tokenizer")
+    return config.model_copy(
+        update={"backend": network, "tokenizer": words if known > 3 else config.tokenizer}
+    )
+
+
 def pretrain(
     config: Pretrain,
     *,
@@ -69,7 +81,7 @@ def pretrain(
     text = source(config.corpus, data)
     start = models.load(config.backend["name"], config.model, seed=config.seed) if config.model else None
     if start:
-        config = config.model_copy(update={"backend": {"name": start.name, **start.settings}})
+        config = going_on(config, start)
     identity = {"kind": config.kind, "config": dump(config), "data": text.hash}
     if start:
         identity["model"] = start.fingerprint
@@ -128,10 +140,10 @@ def held_out(objective: Any, text: Source, size: int, machine: device.Machine) -
 
 def network(config: Pretrain, tokenizer: Any, start: Any = None) -> tuple[Any, Any]:
     """Encoder and heads: drawn from the seed, or those of the model that the run goes on from."""
+    backend = registry.backends.build(config.backend, tokenizer)
     if start:
-        backend, backend.tokenizer = start, tokenizer
+        backend.encoder.load_state_dict(start.encoder.state_dict())
     else:
-        backend = registry.backends.build(config.backend, tokenizer)
         backend.draw(config.seed)
     objective = registry.objectives.build(config.objective, backend)
     objective.draw(config.seed + 1)

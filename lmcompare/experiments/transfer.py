@@ -45,6 +45,8 @@ def transfer(
     path = results.place(out, f"{mode}-{config.backend}{start}-{found.task.name}-s{config.seed}", identity)
     if not force and (done := results.done(path, identity)):
         return done
+    learner = TaskLearner(backend, found.task, config.transfer)  # what cannot be built leaves no folder behind
+    learner.draw(config.seed)
     with (
         signals.watched(),
         results.opened(path, identity, force=force, allow_change=allow_change, main=machine.main) as run,
@@ -53,8 +55,6 @@ def transfer(
         for sentence in [*changed, *found.warnings, *backend.warnings]:
             run.warn(sentence)
             progress.note(sentence)
-        learner = TaskLearner(backend, found.task, config.transfer)
-        learner.draw(config.seed)
         backend.encoder.to(machine.device)
         learner.to(machine.device)
         datasets = prepare(backend, found, config.length)

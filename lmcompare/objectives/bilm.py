@@ -153,7 +153,7 @@ class BiLm(nn.Module):
         for name, state in self._tensors(after).items():
             self.fresh[name] = self.fresh[name].to(device).index_copy(0, rows, state)
         return {
-            name: self._loss(top_BTP.flatten(0, 1), batch.targets[which].flatten(), batch.negatives)
+            name: self._loss(top_BTP, batch.targets[which], batch.negatives)
             for which, (name, top_BTP) in enumerate(zip(DIRECTIONS, tops, strict=True))
         }
 
@@ -174,7 +174,10 @@ class BiLm(nn.Module):
             after.append([(h_TBP[-1].detach(), c_TBC[-1]) for h_TBP, c_TBC in zip(raw, cells, strict=True)])
         return tops, after
 
-    def _loss(self, top_MP: Tensor, target_M: Tensor, negatives: Negatives | None) -> Tensor:
+    def _loss(self, top_BTP: Tensor, target_BT: Tensor, negatives: Negatives | None) -> Tensor:
+        top_MP, target_M = top_BTP.flatten(0, 1), target_BT.flatten()
+        if bool((target_M < 0).any()):  # beyond the end of a row
+            top_MP, target_M = top_MP[target_M >= 0], target_M[target_M >= 0]
         if negatives is None:
             return cross_entropy(top_MP, self.words.weight, self.words.bias, target_M)
         return negatives.loss(top_MP, target_M, self.words)
@@ -184,19 +187,22 @@ class BiLm(nn.Module):
         """Held-out perplexity of each direction and of both, always with the full softmax."""
         source = streams.whole(self.shards, self.held_rows, size)
         rows = np.arange(len(source.starts))
-        states, sums, count = self._zeros(len(rows), device), [0.0, 0.0], 0
+        states, sums, count, unknown = self._zeros(len(rows)), [0.0, 0.0], 0, 0
         for number in range(source.windows(self.unroll)):
             check()
             batch = self._batch(source, rows, number).to(device)
             tops, states = self._read(batch, states)
             count += batch.tokens
             for which, top_BTP in enumerate(tops):
-                asked_BT = batch.targets[which] >= 0
-                loss = self._loss(top_BTP[asked_BT], batch.targets[which][asked_BT], None)
-                sums[which] += float(loss)
+                sums[which] += float(self._loss(top_BTP, batch.targets[which], None))
+            unknown += int((batch.targets[0] == self.tokenizer.unk_id).sum())
         means = [total / count for total in sums]
         told = {"perplexity": sum(means) / 2, "forward_perplexity": means[0], "backward_perplexity": means[1]}
-        return {k: math.exp(min(v, 700.0)) for k, v in told.items()} | {"positions": float(count)}
+        asked = {
+            "positions": float(count),
+            "unknown": unknown / count,
+        }  # alike wherever perplexities are compared
+        return {k: math.exp(min(v, 700.0)) for k, v in told.items()} | asked
 
     @torch.no_grad()
     def prefers(self, blank: str, right: str, wrong: str) -> bool | None:
@@ -217,7 +223,7 @@ class BiLm(nn.Module):
             score += torch.stack([logits_V[ids[0]] for ids in pair]).cpu()
         return bool(score[0] > score[1])
 
-    def _zeros(self, rows: int, device: torch.device | None = None) -> list[list[State]]:
+    def _zeros(self, rows: int) -> list[list[State]]:
         return [[lstm.zeros(rows) for lstm in direction] for direction in self.encoder.directions]
 
     def _tensors(self, states: list[list[State]]) -> dict[str, Tensor]:

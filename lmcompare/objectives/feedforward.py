@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lmcompare.batches import Independent
 from lmcompare.errors import ModelError, UserError
+from lmcompare.objectives.sampling import Negatives, log_uniform
 from lmcompare.registry import objectives
 from lmcompare.softmax import cross_entropy
 from lmcompare.text.contexts import asked, stretches
@@ -25,13 +26,16 @@ HEAD = "feedforward."
 class Batch:
     before_PC: Tensor  # the words before each predicted one, the nearest first
     words_P: Tensor
+    negatives: Negatives | None = None
 
     @property
     def tokens(self) -> int:
         return len(self.words_P)
 
     def to(self, device: torch.device) -> "Batch":
-        return replace(self, before_PC=self.before_PC.to(device), words_P=self.words_P.to(device))
+        negatives = self.negatives and self.negatives.to(device)
+        moved = {"before_PC": self.before_PC.to(device), "words_P": self.words_P.to(device)}
+        return replace(self, negatives=negatives, **moved)
 
 
 @objectives.register("feedforward")
@@ -50,14 +54,17 @@ class FeedForward(Independent, nn.Module):
         hidden: int = 100,
         direct: bool = False,  # also straight from the vectors to the softmax
         length: int = 100,  # most words a stretch of text
+        full_softmax: int = 10_000,  # a larger vocabulary is sampled in training
+        negatives: int = 8192,  # words that a sampled softmax sets against the right one
     ) -> None:
         super().__init__()
         if getattr(backend, "depth", None) != 0 or not hasattr(backend.tokenizer, "vocabulary"):
             raise UserError("objective: feedforward trains a backend with one vector a word, such as static")
-        if min(context, hidden, length) < 1:
-            raise UserError("objective: context, hidden and length are at least 1")
+        if min(context, hidden, length, negatives) < 1:
+            raise UserError("objective: context, hidden, length and negatives are at least 1")
         self.backend, self.encoder, self.tokenizer = backend, backend.encoder, backend.tokenizer
         self.context, self.direct, self.length = context, direct, length
+        self.negatives = negatives if self.tokenizer.vocabulary > max(full_softmax, negatives) else 0
         wide = context * backend.width
         self.hidden = nn.Linear(wide, hidden)
         self.softmax = nn.Linear(hidden + (wide if direct else 0), self.tokenizer.vocabulary)
@@ -80,14 +87,18 @@ class FeedForward(Independent, nn.Module):
         *,
         held_out_only: bool = False,
     ) -> None:
-        """Cut the corpus into stretches, and keep some documents apart. Nothing is drawn, so the seed has no say."""
+        """Cut the corpus into stretches, and keep some documents apart."""
         train, held = shards.split(holdout)
         self.rows = stretches(shards, train[:0] if held_out_only else train, self.length)
         self.held_rows = stretches(shards, held, self.length)
-        self.shards, self.lengths = shards, self.rows[:, 1] - self.rows[:, 0]
+        self.shards, self.seed, self.lengths = shards, seed, self.rows[:, 1] - self.rows[:, 0]
 
     def batch(self, chosen: np.ndarray, epoch: int) -> Batch:
-        return self._batch(self.rows[chosen])
+        batch = self._batch(self.rows[chosen])
+        if not self.negatives:
+            return batch
+        key = (self.seed, epoch, int(chosen[0]))
+        return replace(batch, negatives=log_uniform(self.negatives, self.tokenizer.vocabulary, *key))
 
     def _batch(self, rows: np.ndarray) -> Batch:
         words, before = asked(self.shards, rows, self.tokenizer, self.context)
@@ -100,8 +111,9 @@ class FeedForward(Independent, nn.Module):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         x_PE = self.features(batch.before_PC)
-        loss = cross_entropy(x_PE, self.softmax.weight, self.softmax.bias, batch.words_P)
-        return {"feedforward": loss}
+        if batch.negatives:
+            return {"feedforward": batch.negatives.loss(x_PE, batch.words_P, self.softmax)}
+        return {"feedforward": cross_entropy(x_PE, self.softmax.weight, self.softmax.bias, batch.words_P)}
 
     def features(self, before_PC: Tensor) -> Tensor:
         """What the softmax sees: tanh(d + H·x), and x itself with `direct` (§2, equation 1)."""
@@ -112,13 +124,15 @@ class FeedForward(Independent, nn.Module):
     @torch.no_grad()
     def evaluate(self, size: int, device: torch.device, check: Callable[[], None]) -> dict[str, float]:
         """Held-out perplexity over every word and every sentence's end."""
-        total, positions = 0.0, 0
+        total, positions, unknown = 0.0, 0, 0
         for rows in np.array_split(self.held_rows, -(-len(self.held_rows) // size)):
             check()
             batch = self._batch(rows).to(device)
             total += float(self.losses(batch)["feedforward"])
             positions += batch.tokens
-        return {"perplexity": math.exp(min(total / positions, 700.0)), "positions": float(positions)}
+            unknown += int((batch.words_P == self.tokenizer.unk_id).sum())
+        perplexity = math.exp(min(total / positions, 700.0))
+        return {"perplexity": perplexity, "positions": float(positions), "unknown": unknown / positions}
 
     @torch.no_grad()
     def prefers(self, blank: str, right: str, wrong: str) -> bool | None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lmcompare import randomness
 from lmcompare.batches import Independent
-from lmcompare.errors import ModelError, UserError
+from lmcompare.errors import DataError, ModelError, UserError
 from lmcompare.registry import objectives
 from lmcompare.text.contexts import spans, stretches
 from lmcompare.text.shards import Shards
@@ -124,7 +124,11 @@ class SkipGram(Independent, nn.Module):
             batch = self._batch(rows, (0, 0)).to(device)
             total += float(self.losses(batch)["skipgram"])
             pairs += len(batch.pairs_M)
-        return {"loss": total / max(1.0, pairs), "pairs": pairs}
+        if not pairs:
+            raise DataError(
+                "no held-out sentence has two words that stand near each other: nothing can be measured"
+            )
+        return {"loss": total / pairs, "pairs": pairs}
 
     @torch.no_grad()
     def prefers(self, blank: str, right: str, wrong: str) -> bool | None:

@@ -13,7 +13,7 @@ def adamw(
     named: Iterable[tuple[str, torch.nn.Parameter]],
     *,
     rate: float = 1e-4,
-    embedding_rate: float | None = None,  # of the word embeddings; absent: rate
+    embedding_rate: float | None = None,  # of what ends in words.weight: word embeddings, biLM softmax
     betas: tuple[float, float] = (0.9, 0.999),
     epsilon: float = 1e-8,
     decay: float = 0.01,

@@ -146,3 +146,4 @@ def marked(text: str, place: list[int]) -> str:
 
 def convert_lines(result: dict[str, Any]) -> Iterator[str]:
     yield f"{result['out']}: {', '.join(result['files'])} ({result['parameters']:,} parameters, the same bit for bit)"
+    yield f"left out: {', '.join(result['left_out'])}"

@@ -132,7 +132,12 @@ class Words:
             forms = path.read_bytes().decode("utf-8", "surrogatepass").removesuffix("\n").split("\n")
         except UnicodeDecodeError as error:
             raise ModelError(f"{path}: not UTF-8 at byte {error.start}") from None
-        facts = files.read_json(path.with_name("words.json"))
+        try:
+            facts = dict(files.read_json(path.with_name("words.json")))
+        except (OSError, ValueError, TypeError) as error:
+            raise ModelError(
+                f"{path.with_name('words.json')}: not a table that can be read: {error}"
+            ) from None
         if tuple(forms[: len(SPECIALS)]) != SPECIALS or len(set(forms)) != len(forms):
             raise ModelError(f"{path}: begins not with {' '.join(SPECIALS)}, or holds a word twice")
         vocabulary = facts.get("vocabulary")

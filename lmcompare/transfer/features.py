@@ -35,8 +35,8 @@ class Features(nn.Module):
         stateful: bool = False,  # ELMo's original way: states go on from batch to batch, so the order matters
     ) -> None:
         super().__init__()
-        if layers != "mix" and (layer_norm or mix_decay):
-            raise UserError(f"transfer: layer_norm and mix_decay are for layers = 'mix', not {layers!r}")
+        if layers != "mix" and layer_norm:
+            raise UserError(f"transfer.layer_norm is for layers = 'mix', not {layers!r}")
         if mix_decay < 0:
             raise UserError(f"transfer.mix_decay: {mix_decay} is less than 0")
         if stateful and not hasattr(backend.encoder, "stateful"):
@@ -46,7 +46,10 @@ class Features(nn.Module):
         depth = backend.depth + 1
         self.chosen = choose(layers, depth)
         self.cache, self.task, self.place, self.dropout = FeatureCache(backend), task, place, dropout
-        self.layers, self.mix_decay = layers, mix_decay
+        self.layers, self.mix_decay = (
+            layers,
+            mix_decay if layers == "mix" else 0.0,
+        )  # else there is nothing to decay
         mixes = [
             ScalarMix(layers=depth, layer_norm=layer_norm)
             if layers == "mix" and place in (where, "both")

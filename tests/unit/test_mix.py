@@ -160,8 +160,7 @@ def test_layer_norm_never_looks_at_batch_mates(place: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"layers": "last", "mix_decay": 0.1}, "layer_norm and mix_decay are for layers = 'mix', not 'last'"),
-        ({"layers": "average", "layer_norm": True}, "are for layers = 'mix'"),
+        ({"layers": "average", "layer_norm": True}, "layer_norm is for layers = 'mix', not 'average'"),
         ({"mix_decay": -1.0}, "mix_decay: -1.0 is less than 0"),
         ({"place": "middle"}, "place"),
         ({"layers": "top"}, "'top' is not 'mix'"),
