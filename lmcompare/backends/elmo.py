@@ -21,6 +21,7 @@ from lmcompare.text.words import CHARACTERS, END, FILL, LONGEST, START, Words, s
 from lmcompare.types import Example, Task, View
 
 FILTERS = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256), (6, 512), (7, 1024))
+AT_ONCE = 2048  # words whose characters are read at a time, where nothing trains
 ENDLESS = 1 << 20  # an LSTM has no longest view
 
 
@@ -56,6 +57,11 @@ class CharacterWords(nn.Module):
         self.widest = max(width for width, _ in filters)
 
     def forward(self, characters_UK: Tensor) -> Tensor:
+        if len(characters_UK) > AT_ONCE and not torch.is_grad_enabled():  # so that memory stays bounded
+            return torch.cat([self.spell(part) for part in characters_UK.split(AT_ONCE)])
+        return self.spell(characters_UK)
+
+    def spell(self, characters_UK: Tensor) -> Tensor:
         # Beyond the longest word there is only filling: one window of it says all that the others would.
         longest = int((characters_UK != FILL).sum(1).max())
         x_UEK = self.embedding(characters_UK[:, : longest + self.widest].long()).transpose(1, 2)

@@ -48,32 +48,50 @@ class Grid:
         with signals.watched(), results.locked(self.folder):
             studies.check(self.study)
             self.ledger = Ledger(self.folder, self.study, fresh=self.force)
-            rows, paths = self._pretrain()
+            rows, paths, lost = self._pretrain()
             planned = studies.jobs(self.study, paths)
-            self.note(f"{len(planned)} runs, {self.at_once} at a time")
-            records = self._perform(planned, at_once=self.at_once)
-            return rows + [(job["arm"], record) for job, record in zip(planned, records, strict=True)]
+            possible = self._without(lost, planned)
+            self.note(f"{len(possible)} runs, {self.at_once} at a time")
+            records = self._perform(possible, at_once=self.at_once)
+            rows += [(job["arm"], record) for job, record in zip(possible, records, strict=True)]
+            for job in planned:
+                if job not in possible:
+                    answer = workers.Answer(None, "its model could not be pretrained", UserError.status)
+                    rows.append((job["arm"], self.ledger.failed(fingerprint(job), job, answer)))
+            return rows
 
-    def _pretrain(self) -> tuple[list[tuple[str, Record]], dict[str, str]]:
-        """The study's models, side by side on the cores; no other run can begin before. And where each model is."""
+    def _pretrain(self) -> tuple[list[tuple[str, Record]], dict[str, str], dict[str, Record]]:
+        """The study's models, side by side on the cores; no other run can begin before. Where each model is, and
+        those whose pretraining failed."""
         paths = {name: model.model for name, model in self.study.models.items()}
         wanted = {name: model for name, model in self.study.models.items() if model.pretrain}
         if not wanted:
-            return [], paths
+            return [], paths, {}
         self.note(f"pretraining {', '.join(wanted)}")
         planned = [
             {"kind": "pretrain", "arm": f"pretraining {name}", "config": studies.pretraining_job(model)}
             for name, model in wanted.items()
         ]
         records = self._perform(planned, at_once=min(self.at_once, len(planned)))
-        for name, record in zip(wanted, records, strict=True):
-            if record.result is None:
-                failure = record.failure or {}
-                error = UserError(f"pretraining {name} failed: {failure.get('reason')}")
-                error.status = failure.get("status", error.status)
-                raise error
-            paths[name] = str(record.path)
-        return [(str(job["arm"]), record) for job, record in zip(planned, records, strict=True)], paths
+        made = dict(zip(wanted, records, strict=True))
+        paths |= {name: str(record.path) for name, record in made.items()}
+        lost = {name: record for name, record in made.items() if record.result is None}
+        return [(f"pretraining {name}", record) for name, record in made.items()], paths, lost
+
+    def _without(self, lost: dict[str, Record], planned: list[Job]) -> list[Job]:
+        """The runs that can be made. Those of a model that is not there have failed with it; where none is left, so
+        has the study."""
+        if not lost:
+            return planned
+        arms = {arm.name for arm in self.study.arms if arm.model in lost}
+        left = [job for job in planned if job["arm"] not in arms]
+        told = "; ".join(f"pretraining {n} failed: {(r.failure or {}).get('reason')}" for n, r in lost.items())
+        if not left:
+            error = UserError(told)
+            error.status = next((r.failure or {}).get("status", error.status) for r in lost.values())
+            raise error
+        self.note(f"{told}; {len(planned) - len(left)} runs fail with it")
+        return left
 
     def _perform(self, planned: list[Job], *, at_once: int) -> list[Record]:
         """Every job's record, in order; those that the ledger knows as finished are not made again."""
