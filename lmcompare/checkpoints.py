@@ -116,7 +116,7 @@ def restore(path: Path, module: "torch.nn.Module", optimizer: "torch.optim.Optim
 
 def take_up(module: Any, tensors: "dict[str, torch.Tensor]", where: Path) -> None:
     """What a learner carries from step to step, as it was."""
-    own = module.carried
+    own = getattr(module, "carried", {})
     if own.keys() != tensors.keys() or any(own[k].shape != v.shape for k, v in tensors.items()):
         raise ModelError(
             f"{where}: the states that it carries do not fit the batch and the model of the config"

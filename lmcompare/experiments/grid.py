@@ -85,7 +85,9 @@ class Grid:
             return planned
         arms = {arm.name for arm in self.study.arms if arm.model in lost}
         left = [job for job in planned if job["arm"] not in arms]
-        told = "; ".join(f"pretraining {n} failed: {(r.failure or {}).get('reason')}" for n, r in lost.items())
+        told = "; ".join(
+            f"pretraining {n} failed: {(r.failure or {}).get('reason')}" for n, r in lost.items()
+        )
         if not left:
             error = UserError(told)
             error.status = next((r.failure or {}).get("status", error.status) for r in lost.values())

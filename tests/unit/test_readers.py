@@ -182,7 +182,9 @@ def sides(name: str, task: Task, example: Example) -> list[list[list[int]]]:
     """The token ids of both texts of every pair, as a pair reader is given them."""
     backend = BACKENDS[name]()
     batch = Dataset(backend, task, [example], length=30).batch(np.arange(1))
-    ids = batch.inputs.ids_BT[..., None].float()
+    ids = torch.zeros(*batch.inputs.ids_BT.shape, 1)
+    for row, view in zip(ids, batch.views, strict=True):  # ELMo's own are rows of what is spelled
+        row[: len(view.ids), 0] = torch.tensor(view.ids)
     first, second, group_P = pairing.two_sides(batch, CPU)
     assert len(group_P) == len(first.view_P) == len(second.view_P)
     return [
