@@ -35,12 +35,7 @@ def transfer(
     backend = load_backend(config)
     if mode == "finetune" and (why := getattr(backend, "frozen", "")):
         raise UserError(f"{config.backend}: {why}")
-    identity = {
-        "kind": mode,
-        "config": dump(config),
-        "data": found.hash,
-        "model": backend.fingerprint,
-    }
+    identity = {"kind": mode, "config": dump(config), "data": found.hash, "model": backend.fingerprint}
     start = "-random" if config.weights == "random" else ""
     path = results.place(out, f"{mode}-{config.backend}{start}-{found.task.name}-s{config.seed}", identity)
     if not force and (done := results.done(path, identity)):
