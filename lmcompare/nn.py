@@ -1,7 +1,8 @@
 """Network parts that the backends share."""
 # ruff: noqa: TID253
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -108,6 +109,25 @@ def draw_weights(module: nn.Module, *, std: float, generator: torch.Generator) -
             p.fill_(1.0)
         else:
             p.zero_()
+
+
+@torch.no_grad()
+def draw_embeddings(
+    words: nn.Embedding,
+    positions: nn.Embedding | None,
+    settings: Mapping[str, Any],
+    generator: torch.Generator,
+) -> None:
+    """Word and position embeddings as a Transformer's settings ask: as wide as the other matrices, or wider."""
+    spread = settings["embedding_std"] or settings["init_std"]
+    places = settings["position_std"] or spread
+    words.weight.normal_(0.0, spread, generator=generator)
+    if positions is None:
+        return
+    if settings["position_start"] == "waves":
+        positions.weight.copy_(waves(*positions.weight.shape) * places * 2**0.5)
+    else:
+        positions.weight.normal_(0.0, places, generator=generator)
 
 
 def mean_over_tokens(x_BTD: Tensor, mask_BT: Tensor) -> Tensor:

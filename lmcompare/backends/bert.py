@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from lmcompare import files
 from lmcompare.backends import bert_layout as layout
+from lmcompare.backends.folders import STARTS
+from lmcompare.backends.piece_views import windows, words_in_a_row
 from lmcompare.batches import Inputs, stack
 from lmcompare.config import fingerprint
-from lmcompare.nn import Block, draw_weights, waves
+from lmcompare.nn import Block, draw_embeddings, draw_weights
 from lmcompare.registry import activations, backends
 from lmcompare.text.wordpiece import WordPiece
 from lmcompare.types import Example, Task, View
@@ -75,14 +77,6 @@ class BertEncoder(nn.Module):
         return torch.tanh(self.pooler(top_BTD[at_B, pool_B]))
 
 
-STARTS = (
-    "init_std",
-    "embedding_std",
-    "position_std",
-    "position_start",
-)  # how weights are drawn, not what they make
-
-
 @backends.register("bert")
 class Bert:
     """BERT: bidirectional Transformer, masked LM and next-sentence prediction."""
@@ -122,14 +116,7 @@ class Bert:
         """Fresh weights, a function of the seed."""
         generator = torch.Generator().manual_seed(seed)
         draw_weights(self.encoder, std=self.settings["init_std"], generator=generator)
-        words = self.settings["embedding_std"] or self.settings["init_std"]
-        places = self.settings["position_std"] or words
-        with torch.no_grad():
-            self.encoder.words.weight.normal_(0.0, words, generator=generator)
-            if self.settings["position_start"] == "waves":
-                self.encoder.positions.weight.copy_(waves(self.longest, self.width) * places * 2**0.5)
-            else:
-                self.encoder.positions.weight.normal_(0.0, places, generator=generator)
+        draw_embeddings(self.encoder.words, self.encoder.positions, self.settings, generator)
 
     def views(self, task: Task, example: Example, length: int) -> list[View]:
         """`[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`; one view an option, or a window of a long context."""
@@ -167,26 +154,18 @@ class Bert:
         return View(ids, segments, option=option, cut=cut)
 
     def _words(self, pieces: list[list[int]], length: int) -> View:
-        flat: list[int] = []
-        starts = []
-        for word in pieces:
-            starts.append(1 + len(flat) if len(flat) < length - 2 else -1)
-            flat += word
-        ids, segments = self.sequence([flat[: length - 2]])
-        return View(ids, segments, words=starts, cut=max(0, len(flat) - length + 2))
+        flat, places, cut = words_in_a_row(pieces, length - 2, at="first")
+        ids, segments = self.sequence([flat])
+        return View(ids, segments, words=[p + 1 if p >= 0 else -1 for p in places], cut=cut)
 
     def _windows(self, example: Example, length: int) -> list[View]:
         question, context = example.texts
         asked = self.tokenizer.encode(question)[: length // 2]
-        ids, spans = self.tokenizer.encode_offsets(context)
-        room = max(1, length - len(asked) - 3)
-        stride = max(1, room // 2)
         views = []
-        for start in range(0, max(1, len(ids) - room + stride), stride):
-            window, segments = self.sequence([asked, ids[start : start + room]])
+        for ids, inside in windows(*self.tokenizer.encode_offsets(context), room=length - len(asked) - 3):
+            window, segments = self.sequence([asked, ids])
             outside = [(-1, -1)]
-            inside = spans[start : start + room]
-            views.append(View(window, segments, spans=outside * (len(asked) + 2) + list(inside) + outside))
+            views.append(View(window, segments, spans=outside * (len(asked) + 2) + inside + outside))
         return views
 
     def save(self, folder: Path, heads: Mapping[str, Tensor] | None = None) -> None:

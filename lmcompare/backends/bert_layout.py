@@ -1,7 +1,6 @@
-"""BERT in the Hugging Face layout, to and from our names. Only safetensors is read: a pickle can run code."""
+"""BERT in the Hugging Face layout, to and from our names."""
 # ruff: noqa: TID253
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lmcompare import files, registry
+from lmcompare import registry
+from lmcompare.backends import folders
 from lmcompare.errors import ModelError
 from lmcompare.text.wordpiece import WordPiece
 
@@ -52,9 +52,6 @@ BLOCK = {
     "output.dense.": "down.",
     "output.LayerNorm.": "norm.",
 }
-PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
-OWN = "lmcompare"  # a table in config.json that others pass over:
-DRAWN = ("embedding_std", "position_std", "position_start")  # how a random start of this model is drawn
 QKV = ("query", "key", "value")
 
 
@@ -89,14 +86,11 @@ def gather(tensors: Mapping[str, Tensor], layers: int, where: Path) -> dict[str,
             theirs = tuple(f"encoder.layer.{n}.attention.self.{part}.{end}" for part in QKV)
             wanted[f"blocks.{n}.attention.qkv.{end}"] = theirs  # type: ignore[assignment]
     known = {t for group in wanted.values() for t in group}
-    missing = sorted(t for t in known - tensors.keys() if not t.startswith("pooler."))
-    if missing:
-        shown = ", ".join(missing[:4])
-        raise ModelError(f"{where}: {len(missing)} weights of the encoder are missing: {shown}")
-    extra = sorted(t for t in tensors.keys() - known if t.startswith(("embeddings.", "encoder.")))
-    if extra := [t for t in extra if t != "embeddings.position_ids"]:  # older releases kept those
-        shown = ", ".join(extra[:4])
-        raise ModelError(f"{where}: {len(extra)} weights that config.json does not ask for: {shown}")
+    if missing := {t for t in known - tensors.keys() if not t.startswith("pooler.")}:
+        raise folders.absent(missing, where)
+    extra = {t for t in tensors.keys() - known if t.startswith(("embeddings.", "encoder."))}
+    if extra := extra - {"embeddings.position_ids"}:  # older releases kept those
+        raise folders.surplus(extra, where)
     return {
         ours: torch.cat([tensors[t] for t in theirs]) if len(theirs) > 1 else tensors[theirs[0]]
         for ours, theirs in wanted.items()
@@ -105,7 +99,6 @@ def gather(tensors: Mapping[str, Tensor], layers: int, where: Path) -> dict[str,
 
 
 def save(bert: "Bert", folder: Path, heads: Mapping[str, Tensor]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     theirs = {v: k for k, v in ACTIVATIONS.items() if k not in ("gelu_new", "swish")}
     config = {
         "model_type": "bert",
@@ -115,58 +108,42 @@ def save(bert: "Bert", folder: Path, heads: Mapping[str, Tensor]) -> None:
         "pad_token_id": bert.tokenizer.pad_id,
         "dtype": "float32",
         **{t: bert.settings[ours] for t, ours in SETTINGS.items()},
-        OWN: {key: bert.settings[key] for key in DRAWN},
+        folders.OWN: {key: bert.settings[key] for key in folders.DRAWN},
     }
-    tensors = export(bert.encoder, bert.depth) | dict(heads)
-    apart = {k: v.detach().cpu().clone() for k, v in tensors.items()}  # no shared memory
-    files.save_tensors(apart, folder / "model.safetensors")
-    files.write_json(folder / "config.json", config)
+    folders.write(folder, config, export(bert.encoder, bert.depth) | dict(heads))
     bert.tokenizer.save(folder)
 
 
 def load(family: "type[Bert]", folder: Path, seed: int) -> "Bert":
-    config = read_config(folder)
+    config = folders.read_config(folder, "bert", ["bert"])
     arguments = read_settings(config, folder)
-    arguments |= {k: v for k, v in config.get(OWN, {}).items() if k in DRAWN}
+    arguments |= {k: v for k, v in config.get(folders.OWN, {}).items() if k in folders.DRAWN}
     tokenizer = WordPiece.load(folder)
     rows = config.get("vocab_size", tokenizer.size)
     if rows < tokenizer.size:
         raise ModelError(f"{folder}: the tokenizer has {tokenizer.size} pieces, the model {rows}")
-    tensors = {clean(k): v for k, v in read_tensors(folder).items()}
+    tensors = {clean(k): v for k, v in folders.read_tensors(folder).items()}
     found = gather(tensors, arguments["layers"], folder)
     words = [rows, arguments["width"]]
     if list(found["words.weight"].shape) != words:  # before anything of that size is made
-        raise unlike("words.weight", found["words.weight"], words, folder)
+        raise folders.unlike("words.weight", found["words.weight"], words, folder)
     # a model may have more rows than its tokenizer has pieces
     found["words.weight"] = found["words.weight"][: tokenizer.size]
     bert = family(tokenizer, **arguments)
     bert.draw(seed)
     if "pooler.weight" not in found:
         bert.warnings.append(f"{folder}: has no pooler; a random one is used")
-    own = bert.encoder.state_dict()
-    for name, tensor in found.items():
-        if tensor.shape != own[name].shape:
-            raise unlike(name, tensor, list(own[name].shape), folder)
-        own[name].copy_(tensor)
+    folders.fill(bert.encoder, found, folder)
     return bert
-
-
-def unlike(name: str, tensor: Tensor, wanted: list[int], folder: Path) -> ModelError:
-    return ModelError(
-        f"{folder}: {name} has the shape {list(tensor.shape)}; config.json and the tokenizer ask for {wanted}"
-    )
 
 
 def read_settings(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Our arguments from config.json; absent ones are those of the published BERT."""
     config = PUBLISHED | config
-    for key in ("vocab_size", *SETTINGS):
-        value, whole = config.get(key, 1), key.startswith(("num", "hidden_size", "inter", "max"))
-        whole = whole or key in ("vocab_size", "type_vocab_size")
-        right = isinstance(value, int) and value > 0 if whole else isinstance(value, int | float)
-        if not right or isinstance(value, bool):
-            kind = "a whole number above 0" if whole else "a number"
-            raise ModelError(f"{folder / 'config.json'}: {key} is {value!r}, not {kind}")
+    whole = {k for k in SETTINGS if k.startswith(("num", "hidden_size", "inter", "max", "type"))} | {
+        "vocab_size"
+    }
+    folders.check_numbers(config, whole, SETTINGS.keys() - whole, folder / "config.json")
     if config["hidden_size"] % config["num_attention_heads"]:
         raise ModelError(
             f"{folder / 'config.json'}: hidden_size {config['hidden_size']} cannot be cut into "
@@ -179,22 +156,6 @@ def read_settings(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     return arguments | {"activation": ACTIVATIONS.get(act, act)}
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise ModelError(
-            f"{folder}: has no config.json; a model folder in the Hugging Face layout has one"
-        ) from None
-    except ValueError as error:
-        raise ModelError(f"{path}: not readable as JSON: {error}") from None
-    if not isinstance(config, dict) or config.get("model_type") != "bert":
-        found = config.get("model_type") if isinstance(config, dict) else None
-        raise ModelError(f"{path}: model_type is {found!r}; the bert backend reads 'bert'")
-    return config
-
-
 def clean(name: str) -> str:
     """Older releases wrote LayerNorm's gamma and beta, and a BertModel alone has no prefix."""
     name = name.removeprefix("bert.")
@@ -202,20 +163,3 @@ def clean(name: str) -> str:
         if name.endswith(old):
             name = name.removesuffix(old) + new
     return name
-
-
-def read_tensors(folder: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    path = folder / "model.safetensors"
-    if not path.is_file():
-        pickles = sorted(p.name for p in folder.glob("*") if p.suffix in PICKLES)
-        hint = f"; {pickles[0]} is a pickle, which could run code and is never opened" if pickles else ""
-        raise ModelError(f"{folder}: has no model.safetensors{hint}; save it again with safetensors")
-    if (folder / files.MANIFEST).is_file() and (problem := files.damage(folder)):
-        raise ModelError(f"{folder}: {problem}")
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: damaged: {error}") from None

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lmcompare import files, registry
-from lmcompare.backends.bert_layout import read_tensors
+from lmcompare.backends.folders import read_tensors
 from lmcompare.errors import ModelError, UserError
 from lmcompare.text.words import CHARACTERS, LONGEST, SPECIALS, Words
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lmcompare import files
 from lmcompare.backends import static_files
-from lmcompare.backends.bert_layout import read_tensors, unlike
+from lmcompare.backends.folders import read_tensors, unlike
 from lmcompare.backends.word_views import word_views
 from lmcompare.batches import Inputs, stack
 from lmcompare.config import fingerprint
