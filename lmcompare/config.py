@@ -80,6 +80,7 @@ class Transfer(Frozen):
     backend: str
     model: str = ""  # a run, a folder in the Hugging Face layout, or a hub id
     weights: Literal["pretrained", "random"] = "pretrained"  # random: the same network, drawn afresh
+    transfer_layers: int | None = Field(None, ge=0)  # keep only so many; those above are drawn (absent: all)
     task: Table
     transfer: Table
     length: int = Field(128, gt=2)  # most tokens a view

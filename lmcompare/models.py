@@ -19,6 +19,8 @@ FETCHED = [
     "tokenizer.json",
     "tokenizer_config.json",
     "vocab.txt",
+    "vocab.json",
+    "merges.txt",
     "words.txt",
     "words.json",
     "options.json",
@@ -96,15 +98,18 @@ def family(name: str) -> str:
     folder = find(name)
     if (folder / "options.json").is_file() and any([*folder.glob("*.hdf5"), *folder.glob("*.h5")]):
         return "elmo"
+    if (folder / "params_shapes.json").is_file():
+        return "gpt"
     kind = _model_type(folder / "config.json")
-    if kind not in registry.backends.names():
-        looked = (
-            "a run's run.json, options.json with an .hdf5 file, config.json with a model_type of ours, a .txt or .vec "
-            "file of word vectors"
-        )
-        told = f"config.json says {kind!r}" if kind else f"none of these is there: {looked}"
-        raise ModelError(f"{name}: no backend is known for it ({told}); name one with --backend")
-    return kind
+    for backend in registry.backends.names():
+        if kind in getattr(registry.backends.get(backend), "kinds", [backend]):
+            return backend
+    looked = (
+        "a run's run.json, options.json with an .hdf5 file, params_shapes.json with .npy files, config.json with a "
+        "model_type of ours, a .txt or .vec file of word vectors"
+    )
+    told = f"config.json says {kind!r}" if kind else f"none of these is there: {looked}"
+    raise ModelError(f"{name}: no backend is known for it ({told}); name one with --backend")
 
 
 def _model_type(path: Path) -> str:
@@ -118,3 +123,15 @@ def _model_type(path: Path) -> str:
 def load(family: str, name: str, *, seed: int = 0) -> Any:
     """A backend with its weights; the seed draws what the folder may lack."""
     return registry.loader(registry.backends.get(family))(find(name), seed=seed)
+
+
+def redraw_above(backend: Any, layers: int, seed: int) -> None:
+    """Keep the embeddings and the lowest layers, and draw the rest afresh."""
+    layer_of = getattr(backend, "layer_of", None)
+    if layer_of is None:
+        raise UserError(f"transfer_layers: {backend.name} has no stack of layers of which some could be kept")
+    if layers > backend.depth:
+        raise UserError(f"transfer_layers: {layers} is more than the {backend.depth} layers of the model")
+    kept = {k: v.clone() for k, v in backend.encoder.state_dict().items() if layer_of(k) <= layers}
+    backend.draw(seed)
+    backend.encoder.load_state_dict(kept, strict=False)

@@ -1,6 +1,7 @@
 """Network parts that the backends share."""
 # ruff: noqa: TID253
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -109,6 +110,12 @@ def draw_weights(module: nn.Module, *, std: float, generator: torch.Generator) -
             p.fill_(1.0)
         else:
             p.zero_()
+
+
+def layer_number(name: str, stack: str) -> int:
+    """Which layer of a stack a weight belongs to, from 1; 0 for what lies below the stack."""
+    found = re.match(stack + r"\.(\d+)\.", name)
+    return int(found[1]) + 1 if found else 0
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from lmcompare.backends.folders import STARTS
 from lmcompare.backends.piece_views import windows, words_in_a_row
 from lmcompare.batches import Inputs, stack
 from lmcompare.config import fingerprint
-from lmcompare.nn import Block, draw_embeddings, draw_weights
+from lmcompare.nn import Block, draw_embeddings, draw_weights, layer_number
 from lmcompare.registry import activations, backends
 from lmcompare.text.wordpiece import WordPiece
 from lmcompare.types import Example, Task, View
@@ -117,6 +117,9 @@ class Bert:
         generator = torch.Generator().manual_seed(seed)
         draw_weights(self.encoder, std=self.settings["init_std"], generator=generator)
         draw_embeddings(self.encoder.words, self.encoder.positions, self.settings, generator)
+
+    def layer_of(self, name: str) -> int:
+        return self.depth if name.startswith("pooler.") else layer_number(name, "blocks")
 
     def views(self, task: Task, example: Example, length: int) -> list[View]:
         """`[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`; one view an option, or a window of a long context."""

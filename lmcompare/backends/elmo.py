@@ -15,6 +15,7 @@ from lmcompare.backends import elmo_layout as layout
 from lmcompare.backends.word_views import word_views
 from lmcompare.batches import Inputs, stack
 from lmcompare.config import fingerprint
+from lmcompare.nn import layer_number
 from lmcompare.recurrent import ProjectedLstm, State
 from lmcompare.registry import backends
 from lmcompare.text.words import CHARACTERS, END, FILL, LONGEST, START, Words, spelling
@@ -252,6 +253,9 @@ class Elmo:
         for direction in self.encoder.directions:
             for lstm in direction:
                 lstm.draw(generator)
+
+    def layer_of(self, name: str) -> int:
+        return layer_number(name, r"directions\.\d+")
 
     def views(self, task: Task, example: Example, length: int) -> list[View]:
         return word_views(self.tokenizer, task, example, length)

@@ -70,6 +70,9 @@ def finetune(
     config: Config = "",
     set_: Sets = [],  # noqa: B006
     random: Annotated[bool, typer.Option("--random", help="Draw fresh weights: the control.")] = False,
+    transfer_layers: Annotated[
+        int | None, typer.Option(min=0, help="Keep so many pretrained layers; draw those above.")
+    ] = None,
     seed: Seed = None,
     data: Data = None,
     out: Out = None,
@@ -84,6 +87,7 @@ def finetune(
     lmc finetune bert --task micro.sentiment --model runs/my-bert --config bert-micro
     """
     over: dict[str, Any] = {"weights": "random"} if random else {}
+    over |= {} if transfer_layers is None else {"transfer_layers": transfer_layers}
     over |= {"backend": backend, "task": {"name": task}, "model": model}
     table = compose("finetune", config or backend, over, set_, seed)
     kept: dict[str, Any] = {"out": out, "force": force, "allow_change": allow_change}

@@ -90,6 +90,7 @@ def told(
         "backend": config.backend,
         "model": config.model,
         "weights": config.weights,
+        "transfer_layers": config.transfer_layers,
         "task": learner.task.name,
         "task_kind": learner.task.kind,
         "seed": config.seed,
@@ -106,10 +107,14 @@ def told(
 
 
 def load_backend(config: Transfer) -> Any:
-    """The pretrained encoder; or the same network with weights drawn afresh."""
+    """The pretrained encoder; or the same network with all weights, or those of its upper layers, drawn afresh."""
     backend = models.load(config.backend, config.model, seed=config.seed)
     if config.weights == "random":
+        if config.transfer_layers is not None:
+            raise UserError("transfer_layers: random weights transfer no layer; leave one of the two out")
         backend.draw(config.seed)
+    elif config.transfer_layers is not None:
+        models.redraw_above(backend, config.transfer_layers, config.seed)
     return backend
 
 

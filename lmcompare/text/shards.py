@@ -10,7 +10,8 @@ import numpy as np
 
 from lmcompare import files, randomness
 from lmcompare.errors import DataError
-from lmcompare.text.wordpiece import WordPiece
+from lmcompare.text.pieces import Pieces
+from lmcompare.text.words import Words
 
 CHUNK = 256  # documents tokenized at a time
 
@@ -43,7 +44,7 @@ class Shards:
 
 def build(
     documents: Iterable[list[str]],
-    tokenizer: WordPiece,
+    tokenizer: Pieces | Words,
     folder: Path,
     check: Callable[[], None] = lambda: None,
 ) -> Shards:
@@ -66,7 +67,7 @@ def read(folder: Path) -> Shards:
 
 
 def _write(
-    documents: Iterable[list[str]], tokenizer: WordPiece, folder: Path, check: Callable[[], None]
+    documents: Iterable[list[str]], tokenizer: Pieces | Words, folder: Path, check: Callable[[], None]
 ) -> None:
     kind = np.uint16 if tokenizer.size < 2**16 else np.int32
     tokens = sentences = counted = 0

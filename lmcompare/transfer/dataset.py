@@ -110,8 +110,9 @@ def _tags(task: Task, examples: list[Example], views: list[View], T: int) -> Ten
 
 
 def _ends(examples: list[Example], views: list[View], owners: list[int]) -> tuple[Tensor, Tensor]:
-    """First and last token of the first answer, and whether the window holds it; else both point at token 0."""
-    ends = torch.zeros(len(views), 2, dtype=torch.long)
+    """First and last token of the first answer, and whether the window holds it; else both point at the token that
+    stands for the view."""
+    ends = torch.tensor([[view.pool, view.pool] for view in views])
     found = torch.zeros(len(views), dtype=torch.bool)
     for b, (view, owner) in enumerate(zip(views, owners, strict=True)):
         answers: Any = examples[owner].label

@@ -46,10 +46,8 @@ class Features(nn.Module):
         depth = backend.depth + 1
         self.chosen = choose(layers, depth)
         self.cache, self.task, self.place, self.dropout = FeatureCache(backend), task, place, dropout
-        self.layers, self.mix_decay = (
-            layers,
-            mix_decay if layers == "mix" else 0.0,
-        )  # else there is nothing to decay
+        self.layers = layers
+        self.weights = {"mix": mix_decay} if mix_decay and layers == "mix" else {}
         mixes = [
             ScalarMix(layers=depth, layer_norm=layer_norm)
             if layers == "mix" and place in (where, "both")
@@ -77,8 +75,11 @@ class Features(nn.Module):
         if id(dataset) not in self.seen:
             self.seen[id(dataset)] = self.cache.layers(dataset.views)
 
-    def forward(self, batch: Batch, dataset: Dataset) -> Tensor:
-        """A vector an answer, or one a token, as the head of the task takes them."""
+    def forward(self, batch: Batch, dataset: Dataset) -> tuple[Tensor, None]:
+        """A vector an answer, or one a token, as the head of the task takes them; no layer of the encoder learns."""
+        return self._read(batch, dataset), None
+
+    def _read(self, batch: Batch, dataset: Dataset) -> Tensor:
         device, rows, layers = batch.inputs.ids_BT.device, batch.inputs.rows, self.seen[id(dataset)]
         x_BTLD, mask_BT = (t.to(device) for t in layers.stack(rows, self.chosen))
         extra_BTE = None
@@ -104,7 +105,14 @@ class Features(nn.Module):
             return mix(x_BTLD, mask_BT)
         return x_BTLD.mean(2) if self.layers == "average" else x_BTLD.flatten(2)
 
-    def decay(self) -> Tensor:
+    def counts(self, batch: Batch) -> dict[str, float]:
+        return dict.fromkeys(self.weights, 1.0)
+
+    def losses(self, top: None, batch: Batch) -> dict[str, Tensor]:
+        """What is learned beside the task."""
+        return {"mix": self._decay()} if self.weights else {}
+
+    def _decay(self) -> Tensor:
         """What the mixes' weights add to the loss, before λ (Peters et al. 2018, §3.2)."""
         mixes = [mix for mix in (self.mix, self.output_mix) if mix is not None]
         return torch.stack([mix.weights.square().sum() for mix in mixes]).sum()

@@ -1,11 +1,16 @@
-"""All weights train: the top layer, one linear head (Radford et al. 2018, §3.2; Devlin et al. 2019, §3.2)."""
+"""All weights train: the top layer, one linear head, and the language model's own loss beside the task's where asked
+(Radford et al. 2018, §3.2; Devlin et al. 2019, §3.2)."""
 # ruff: noqa: TID253
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from lmcompare.batches import Inputs
+from lmcompare.errors import UserError
 from lmcompare.registry import transfers
+from lmcompare.softmax import cross_entropy
 from lmcompare.transfer import pairing
 from lmcompare.transfer.dataset import Batch, Dataset
 from lmcompare.types import Task
@@ -15,23 +20,53 @@ from lmcompare.types import Task
 class Finetune(nn.Module):
     """All weights train under one linear head."""
 
-    mix_decay = 0.0
-
-    def __init__(self, backend: Any, task: Task, *, dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        backend: Any,
+        task: Task,
+        *,
+        dropout: float = 0.1,
+        aux_lm: float = 0.0,  # λ: how much the language model's loss over the same views counts
+    ) -> None:
         super().__init__()
+        if aux_lm < 0:
+            raise UserError(f"transfer.aux_lm: {aux_lm} is less than 0")
+        if aux_lm and not getattr(backend, "causal", False):
+            raise UserError(f"transfer.aux_lm: {backend.name} does not read from left to right; gpt does")
+        self.weights = {"lm": aux_lm} if aux_lm else {}
         self.encoder, self.task, self.dropout = backend.encoder, task, dropout
         self.gives = pairing.given(task, backend.parts, backend.width)
 
     def watch(self, dataset: Dataset) -> None:
         """Nothing to prepare."""
 
-    def forward(self, batch: Batch, dataset: Dataset) -> Tensor:
-        """A vector an answer, or one a token, as the head of the task takes them."""
+    def forward(self, batch: Batch, dataset: Dataset) -> tuple[Tensor, Tensor]:
+        """A vector an answer, or one a token, as the head of the task takes them; and the top layer."""
         top_BTD = self.encoder(batch.inputs)[-1]
-        return pairing.joined(top_BTD, self.encoder.pool(top_BTD, batch.inputs.pool_B), batch, self.task)
+        pooled_BD = self.encoder.pool(top_BTD, batch.inputs.pool_B)
+        return pairing.joined(top_BTD, pooled_BD, batch, self.task), top_BTD
+
+    def counts(self, batch: Batch) -> dict[str, float]:
+        return {"lm": float(len(batch.views))} if self.weights else {}
+
+    def losses(self, top_BTD: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """What is learned beside the task."""
+        return {"lm": next_tokens(top_BTD, batch.inputs, self.encoder.words.weight)} if self.weights else {}
 
     def layer_mix(self) -> list[float] | None:
         return None
 
     def layer_mix_output(self) -> list[float] | None:
         return None
+
+
+def next_tokens(top_BTD: Tensor, inputs: Inputs, words_VD: Tensor) -> Tensor:
+    """Each view's mean loss over its real tokens but the first, summed over the views: a long view counts as much as
+    a short one, as in the released code."""
+    ids_BT = inputs.ids_BT
+    mask_BT = torch.ones_like(ids_BT, dtype=torch.bool) if inputs.mask_BT is None else inputs.mask_BT
+    asked_BT = mask_BT[:, 1:]
+    share_BT = asked_BT / asked_BT.sum(1, keepdim=True)
+    return cross_entropy(
+        top_BTD[:, :-1][asked_BT], words_VD, None, ids_BT[:, 1:][asked_BT], share_BT[asked_BT]
+    )

@@ -28,9 +28,7 @@ class TaskLearner(Independent, nn.Module):
         self.task, self.metric = task, task.metrics[0]
         self.body = registry.transfers.build(transfer, backend, task, where="transfer")
         self.head: Any = HEADS[task.kind](task, self.body.gives, dropout=self.body.dropout)
-        self.weights = {"task": 1.0}
-        if self.body.mix_decay:
-            self.weights["mix"] = self.body.mix_decay
+        self.weights = {"task": 1.0, **self.body.weights}
 
     def draw(self, seed: int) -> None:
         """Fresh weights for all but the encoder."""
@@ -49,14 +47,14 @@ class TaskLearner(Independent, nn.Module):
         return self.dataset.batch(chosen)
 
     def counts(self, batch: Batch) -> dict[str, float]:
-        return {"task": self.head.count(batch)} | ({"mix": 1.0} if "mix" in self.weights else {})
+        return {"task": self.head.count(batch), **self.body.counts(batch)}
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        losses = {"task": self.head.loss(self(batch, self.dataset), batch)}
-        return losses | ({"mix": self.body.decay()} if "mix" in self.weights else {})
+        states, top_BTD = self.body(batch, self.dataset)
+        return {"task": self.head.loss(self.head(states), batch), **self.body.losses(top_BTD, batch)}
 
     def forward(self, batch: Batch, dataset: Dataset) -> Tensor:
-        return self.head(self.body(batch, dataset))
+        return self.head(self.body(batch, dataset)[0])
 
     def own_state(self) -> dict[str, Tensor]:
         """All that is not the encoder: reader, mix, head, and what the head knows of the labels."""

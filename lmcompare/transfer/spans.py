@@ -21,8 +21,9 @@ Spans = Sequence[tuple[int, int]]
 class Span(nn.Module):
     """Start and end logits a token; the best pair over all windows answers.
 
-    Place 0 of a window stands for "not in this window". Where the question has a view of its own, no token can: the
-    place is put before the context, and its two logits are learned as they are (Clark and Gardner 2018, §3.3).
+    The token that stands for a whole view also stands for "not in this window". Where the question has a view of its
+    own, no token can: place 0 is put before the context, and its two logits are learned as they are (Clark and
+    Gardner 2018, §3.3).
     """
 
     def __init__(self, task: Task, given: Given, *, dropout: float) -> None:
@@ -63,11 +64,11 @@ class Span(nn.Module):
         return rows
 
     def _places(self, spans: Spans) -> Spans:
-        """The characters of each place in a window, place 0 first."""
+        """The characters of each place in a window."""
         return spans if self.absent is None else [(-1, -1), *(span for span in spans if span[0] >= 0)]
 
     def _ends(self, batch: Batch) -> Tensor:
-        """First and last place of the answer; 0 where the window does not hold it."""
+        """First and last place of the answer; twice that of "not here" where the window does not hold it."""
         chosen = windows(batch)
         ends_W2 = batch.labels["ends_B2"][chosen]
         if self.absent is None:
@@ -77,12 +78,12 @@ class Span(nn.Module):
         return moved_W2 * batch.labels["inside_B"][chosen][:, None]
 
     def _masked(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Only the context's tokens compete, and place 0."""
+        """Only the context's tokens compete, and the place of "not here"."""
         inside_WT = np.zeros(logits.shape[:2], dtype=bool)
         for w, b in enumerate(windows(batch)):
             places = self._places(batch.views[b].spans)
             inside_WT[w, : len(places)] = [s >= 0 for s, _ in places]
-        inside_WT[:, 0] = True
+            inside_WT[w, batch.views[b].pool if self.absent is None else 0] = True
         return logits.float().masked_fill(~torch.from_numpy(inside_WT).to(logits.device)[..., None], -1e4)
 
 

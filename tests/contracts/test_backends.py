@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from lmcompare import config, readers, registry
 from lmcompare.nn import draw_weights
 from lmcompare.readers.layers import draw
+from lmcompare.text.bpe import train_bpe
 from lmcompare.text.wordpiece import train_wordpiece
 from lmcompare.text.words import train_words
 from lmcompare.transfer.dataset import Dataset
@@ -46,7 +48,7 @@ CPU = torch.device("cpu")
 SMALL: dict[str, dict[str, Any]] = {  # settings that make a reader quick
     "bilstm": {"hidden": 12},
     "crf": {"hidden": 9, "layers": 1},
-    "esim": {"hidden": 11},
+    "esim": {"hidden": 11, "dropout": 0.1},
     "bcn": {"hidden": 7, "maxout": [10], "maxout_pool": 2, "maxout_dropout": [0.0], "dropout": 0.0},
     "bidaf": {"hidden": 8, "layers": 1},
 }
@@ -64,9 +66,17 @@ def elmo() -> Any:
     return registry.backends.build({"name": "elmo", **shape}, train_words(TEXTS))
 
 
+def gpt(network: str = "transformer") -> Any:
+    shape = {"layers": 2, "width": 12, "heads": 2, "positions": 40, "cells": 10, "init_std": 0.2}
+    tokenizer = train_bpe(TEXTS, size=60, min_frequency=1)
+    return registry.backends.build({"name": "gpt", "network": network, **shape}, tokenizer)
+
+
 BACKENDS: dict[str, Callable[[], Any]] = {
     "bert": bert,
     "elmo": elmo,
+    "gpt": gpt,
+    "gpt-lstm": partial(gpt, "lstm"),
     "like-elmo": LikeElmo,
     "like-gpt": LikeGpt,
     "static": static,
@@ -96,7 +106,7 @@ TASKS = {
     ),
     "symmetric score": (
         Task("t", "score", ("pearson",), no_load, texts=2, symmetric=True),
-        [Example(str(n), (one(n), one(n + 1)), float(n)) for n in range(6)],
+        [Example(str(n), (one(n), one(n + 1)), float(n % 4)) for n in range(6)],
     ),
     "choice": (
         Task("t", "choice", ("accuracy",), no_load),
@@ -262,7 +272,7 @@ def test_the_order_of_a_symmetric_pair_is_only_asked_where_the_backend_says_so(n
         dataset = Dataset(backend, task, rows, length=24)
         answers = made.answers(dataset, all_of(dataset), torch.device("cpu"))
         scores.append([a["prediction"] for a in answers])
-    if name == "like-gpt":
+    if name in ("gpt", "gpt-lstm", "like-gpt"):
         assert scores[0] == pytest.approx(scores[1], abs=1e-5)
     assert all(np.isfinite(scores).ravel())
 

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from lmcompare.text.wordpiece import train_wordpiece
+from lmcompare import registry
 
-NAMES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json")
+KINDS = ("wordpiece", "bpe")
 TRAIN = """
 import sys
 from pathlib import Path
-from lmcompare.text.wordpiece import train_wordpiece
+from lmcompare import registry
 texts = Path(sys.argv[1]).read_text(encoding="utf-8").split("\\n")
-train_wordpiece(texts, size=int(sys.argv[3]), lowercase=sys.argv[4] == "1").save(sys.argv[2])
+settings = {"name": sys.argv[5], "size": int(sys.argv[3]), "lowercase": sys.argv[4] == "1"}
+registry.tokenizers.build(settings, texts).save(sys.argv[2])
 """
 
 
@@ -29,7 +30,12 @@ def corpus(seed: int, words: int) -> str:
     return "\n".join(" ".join(chance.choices(known, k=12)) for _ in range(words))
 
 
-def trained_elsewhere(folder: Path, text: Path, *, hash_seed: int, threads: int, size: int,
+def train(kind: str, lines: list[str], size: int, folder: Path) -> str:
+    registry.tokenizers.build({"name": kind, "size": size}, lines).save(folder)
+    return digest(folder)
+
+
+def trained_elsewhere(folder: Path, text: Path, kind: str, *, hash_seed: int, threads: int, size: int,
                       lowercase: bool) -> str:  # fmt: skip
     environment = os.environ | {
         "PYTHONHASHSEED": str(hash_seed),
@@ -37,7 +43,7 @@ def trained_elsewhere(folder: Path, text: Path, *, hash_seed: int, threads: int,
         "TOKENIZERS_PARALLELISM": "false" if threads == 1 else "true",
     }
     subprocess.run(
-        [sys.executable, "-c", TRAIN, str(text), str(folder), str(size), str(int(lowercase))],
+        [sys.executable, "-c", TRAIN, str(text), str(folder), str(size), str(int(lowercase)), kind],
         check=True,
         env=environment,
         timeout=120,
@@ -46,35 +52,39 @@ def trained_elsewhere(folder: Path, text: Path, *, hash_seed: int, threads: int,
 
 
 def digest(folder: Path) -> str:
-    return hashlib.sha256(b"\0".join((folder / name).read_bytes() for name in NAMES)).hexdigest()
+    names = sorted(path.name for path in folder.iterdir())
+    assert "tokenizer.json" in names and len(names) >= 3
+    return hashlib.sha256(b"\0".join((folder / name).read_bytes() for name in names)).hexdigest()
 
 
-def test_f25_two_processes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_f25_two_processes(tmp_path: Path, kind: str) -> None:
     text = tmp_path / "corpus.txt"
     text.write_text(corpus(0, 400), encoding="utf-8")
-    train_wordpiece(text.read_text(encoding="utf-8").split("\n"), size=300).save(tmp_path / "here")
+    here = train(kind, text.read_text(encoding="utf-8").split("\n"), 300, tmp_path / "here")
     for hash_seed, threads in ((1, 1), (2, 2)):
         folder = tmp_path / f"process{hash_seed}"
-        seen = trained_elsewhere(folder, text, hash_seed=hash_seed, threads=threads, size=300, lowercase=True)
-        assert seen == digest(tmp_path / "here")
+        told = {"hash_seed": hash_seed, "threads": threads, "size": 300, "lowercase": True}
+        assert trained_elsewhere(folder, text, kind, **told) == here
 
 
-def test_f25_the_order_of_lines_means_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_f25_the_order_of_lines_means_nothing(tmp_path: Path, kind: str) -> None:
     lines = corpus(3, 300).split("\n")
-    train_wordpiece(lines, size=250).save(tmp_path / "a")
+    before = train(kind, lines, 250, tmp_path / "a")
     random.Random(1).shuffle(lines)
-    train_wordpiece(lines, size=250).save(tmp_path / "b")
-    assert digest(tmp_path / "a") == digest(tmp_path / "b")
+    assert train(kind, lines, 250, tmp_path / "b") == before
 
 
 @pytest.mark.full
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("lowercase", [True, False])
-def test_f25_five_processes(tmp_path: Path, lowercase: bool) -> None:
+def test_f25_five_processes(tmp_path: Path, lowercase: bool, kind: str) -> None:
     text = tmp_path / "corpus.txt"
     text.write_text(corpus(7, 6000), encoding="utf-8")
     seen = {
         trained_elsewhere(
-            tmp_path / str(i), text, hash_seed=i, threads=1 + i % 3, size=2000, lowercase=lowercase
+            tmp_path / str(i), text, kind, hash_seed=i, threads=1 + i % 3, size=2000, lowercase=lowercase
         )
         for i in range(5)
     }
