@@ -4,8 +4,8 @@ Shape letters, as in `x_BTD`: B views in a batch · N examples in a batch · T t
 embedding output is layer 0) · H heads · V vocabulary · C classes · W words · M masked positions.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Kind = Literal["classify", "score", "choice", "tags", "span"]
@@ -38,6 +38,9 @@ class Task:
     labels: tuple[str, ...] = ()  # classify: class names · tags: BIO tags
     texts: int = 1  # classify, score: one text or two
     symmetric: bool = False  # two texts whose order means nothing
+    fluent: str = ""  # classify: the label of the texts that are good language
+    prompt: str = ""  # classify: what may follow a text, so that the next word tells its label
+    label_words: Mapping[str, str] = field(default_factory=dict)  # classify: that word, by label
     splits: tuple[Split, ...] = ("train", "dev", "test")
     report: Split = "dev"  # the split whose figure stands in tables
     about: str = ""

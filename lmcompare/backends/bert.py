@@ -163,12 +163,14 @@ class Bert:
 
     def _windows(self, example: Example, length: int) -> list[View]:
         question, context = example.texts
-        asked = self.tokenizer.encode(question)[: length // 2]
+        whole = self.tokenizer.encode(question)
+        asked = whole[: length // 2]
         views = []
         for ids, inside in windows(*self.tokenizer.encode_offsets(context), room=length - len(asked) - 3):
             window, segments = self.sequence([asked, ids])
             outside = [(-1, -1)]
-            views.append(View(window, segments, spans=outside * (len(asked) + 2) + inside + outside))
+            spans = outside * (len(asked) + 2) + inside + outside
+            views.append(View(window, segments, spans=spans, cut=len(whole) - len(asked)))
         return views
 
     def save(self, folder: Path, heads: Mapping[str, Tensor] | None = None) -> None:

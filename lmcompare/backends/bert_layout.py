@@ -117,7 +117,7 @@ def save(bert: "Bert", folder: Path, heads: Mapping[str, Tensor]) -> None:
 def load(family: "type[Bert]", folder: Path, seed: int) -> "Bert":
     config = folders.read_config(folder, "bert", ["bert"])
     arguments = read_settings(config, folder)
-    arguments |= {k: v for k, v in config.get(folders.OWN, {}).items() if k in folders.DRAWN}
+    arguments |= folders.drawn(config, folder / "config.json")
     tokenizer = WordPiece.load(folder)
     rows = config.get("vocab_size", tokenizer.size)
     if rows < tokenizer.size:
@@ -144,6 +144,9 @@ def read_settings(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         "vocab_size"
     }
     folders.check_numbers(config, whole, SETTINGS.keys() - whole, folder / "config.json")
+    folders.check_rates(
+        config, ("hidden_dropout_prob", "attention_probs_dropout_prob"), folder / "config.json"
+    )
     if config["hidden_size"] % config["num_attention_heads"]:
         raise ModelError(
             f"{folder / 'config.json'}: hidden_size {config['hidden_size']} cannot be cut into "

@@ -2,7 +2,6 @@
 safetensors is read: a pickle can run code."""
 # ruff: noqa: TID253
 
-import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,17 +18,19 @@ DRAWN = ("embedding_std", "position_std", "position_start")  # how a random star
 STARTS = ("init_std", *DRAWN)  # how weights are drawn, not what they make
 
 
+def read_json(path: Path) -> Any:
+    try:
+        return files.read_json(path)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: not readable as JSON: {error}") from None
+
+
 def read_config(folder: Path, backend: str, kinds: Collection[str]) -> dict[str, Any]:
     """config.json, if it is of a kind that the backend reads."""
     path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise ModelError(
-            f"{folder}: has no config.json; a model folder in the Hugging Face layout has one"
-        ) from None
-    except ValueError as error:
-        raise ModelError(f"{path}: not readable as JSON: {error}") from None
+    if not path.is_file():
+        raise ModelError(f"{folder}: has no config.json; a model folder in the Hugging Face layout has one")
+    config = read_json(path)
     found = config.get("model_type") if isinstance(config, dict) else None
     if found not in kinds:
         asked = " or ".join(repr(kind) for kind in kinds)
@@ -47,6 +48,30 @@ def check_numbers(
         if not right or isinstance(value, bool):
             kind = "a whole number above 0" if key in whole else "a number"
             raise ModelError(f"{path}: {key} is {value!r}, not {kind}")
+
+
+def check_rates(config: Mapping[str, Any], keys: Collection[str], path: Path) -> None:
+    """Shares of what is dropped."""
+    for key in keys:
+        if not 0 <= config.get(key, 0) < 1:
+            raise ModelError(f"{path}: {key} is {config[key]!r}, not from 0 up to 1")
+
+
+def drawn(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """How a random start of this model is drawn, where its folder says so."""
+    told = config.get(OWN, {})
+    if not isinstance(told, dict):
+        raise ModelError(f"{path}: {OWN} is {told!r}, not a table")
+    found = {k: v for k, v in told.items() if k in DRAWN}
+    for key, value in found.items():
+        right = value in ("random", "waves") if key == "position_start" else number(value)
+        if value is not None and not right:
+            raise ModelError(f"{path}: {OWN}.{key} is {value!r}, of no use here")
+    return found
+
+
+def number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:

@@ -98,7 +98,10 @@ class Gpt:
 
     name = "gpt"
     parts = 1  # two texts share a view
-    causal = True  # so its own language model can be a second loss
+    causal = True
+    left_to_right = (
+        True  # a language model by itself: the next token's logits are those of the word embeddings
+    )
     kinds = layout.KINDS  # of config.json
 
     def __init__(
@@ -189,13 +192,16 @@ class Gpt:
 
     def _windows(self, example: Example, length: int) -> list[View]:
         question, context = example.texts
-        asked = self.tokenizer.encode(question)[: (length - 3) // 2]
+        whole = self.tokenizer.encode(question)
+        asked = whole[: (length - 3) // 2]
         views = []
         for ids, inside in windows(*self.tokenizer.encode_offsets(context), room=length - len(asked) - 3):
             window, segments = self.sequence([asked, ids])
             outside = [(-1, -1)]
             spans = outside * (len(asked) + 2) + inside + outside
-            views.append(View(window, segments, pool=len(window) - 1, spans=spans))
+            views.append(
+                View(window, segments, pool=len(window) - 1, spans=spans, cut=len(whole) - len(asked))
+            )
         return views
 
     def save(self, folder: Path, heads: Mapping[str, Tensor] | None = None) -> None:
@@ -212,5 +218,6 @@ class Gpt:
     @property
     def fingerprint(self) -> str:
         """Of every weight, the network's shape, and the vocabulary."""
-        shape = fingerprint({k: v for k, v in self.settings.items() if k not in STARTS})
+        unused = ("cells",) if self.settings["network"] == "transformer" else ()
+        shape = fingerprint({k: v for k, v in self.settings.items() if k not in (*STARTS, *unused)})
         return shape + files.digest_tensors(dict(self.encoder.state_dict())) + self.tokenizer.fingerprint

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lmcompare import files, registry
+from lmcompare import registry
 from lmcompare.backends import folders
-from lmcompare.errors import ModelError
-from lmcompare.text.bpe import Bpe
+from lmcompare.errors import ModelError, UserError
+from lmcompare.text.bpe import SPECIALS, Bpe
 
 if TYPE_CHECKING:
     from lmcompare.backends.gpt import Gpt
@@ -102,17 +102,30 @@ def load(family: "type[Gpt]", folder: Path, seed: int) -> "Gpt":
     else:
         config = folders.read_config(folder, "gpt", KINDS)
         arguments = read_settings(config, folder)
-        arguments |= {k: v for k, v in config.get(folders.OWN, {}).items() if k in folders.DRAWN}
+        arguments |= folders.drawn(config, folder / "config.json")
         tensors = {k.removeprefix("transformer."): v for k, v in folders.read_tensors(folder).items()}
+        if (
+            "lm_head.weight" in tensors
+        ):  # one table under two names; some classes save it under this one alone
+            tensors.setdefault("tokens_embed.weight", tensors["lm_head.weight"])
         found = gather(tensors, arguments, folder)
+        rows = config.get("vocab_size", len(found["words.weight"]))
+        if rows != len(found["words.weight"]):
+            raise ModelError(
+                f"{folder / 'config.json'}: vocab_size is {rows!r}, words.weight has {len(found['words.weight'])} rows"
+            )
     words = found["words.weight"]
     if words.ndim != 2 or words.shape[1] != arguments["width"] or len(words) < tokenizer.plain:
         raise folders.unlike("words.weight", words, [tokenizer.plain, arguments["width"]], folder)
+    for name, size in largest(arguments).items():  # before anything of that size is made
+        if name in found and list(found[name].shape) != size:
+            raise folders.unlike(name, found[name], size, folder)
     gpt = family(tokenizer, **arguments)
     gpt.draw(seed)
     if (
         len(words) < tokenizer.size
     ):  # a bare language model: its embeddings of the special tokens stay as drawn
+        gpt.warnings.append(f"{folder}: has no embeddings of {', '.join(SPECIALS)}; random ones are used")
         found["words.weight"] = torch.cat(
             [words[: tokenizer.plain], gpt.encoder.words.weight[tokenizer.plain :]]
         )
@@ -122,8 +135,20 @@ def load(family: "type[Gpt]", folder: Path, seed: int) -> "Gpt":
     return gpt
 
 
+def largest(arguments: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Tensors by whose shape a size in a config that the weights do not have is seen."""
+    width, cells = arguments["width"], arguments.get("cells", 0)
+    return {
+        "positions.weight": [arguments["positions"], width],
+        "blocks.0.lstm.weight_ih_l0": [4 * cells, width],
+    }
+
+
 def gather(tensors: Mapping[str, Tensor], arguments: Mapping[str, Any], where: Path) -> dict[str, Tensor]:
     """Our state dict from theirs; heads are passed over."""
+    top = f"{'blocks' if arguments.get('network') == 'lstm' else 'h'}.{arguments['layers'] - 1}."
+    if arguments["layers"] and not any(name.startswith(top) for name in tensors):
+        raise folders.absent([top], where)  # before a list of so many names is made
     if arguments.get("network") == "lstm":
         parts = [f"blocks.{n}." for n in range(arguments["layers"])]
         ends = ("lstm.weight_ih_l0", "lstm.weight_hh_l0", "lstm.bias_ih_l0", "lstm.bias_hh_l0")
@@ -146,13 +171,17 @@ def read_settings(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         settings = config.get("settings")
         if not isinstance(settings, dict):
             raise ModelError(f"{path}: settings is {settings!r}, not a table")
-        checked = registry.backends.check({"name": "gpt", **settings}, str(path))
+        try:
+            checked = registry.backends.check({"name": "gpt", **settings}, str(path))
+        except UserError as error:
+            raise ModelError(str(error)) from None
         return {k: v for k, v in checked.items() if k != "name"}
     config = {**PUBLISHED, **config}
     folders.check_numbers(config, SIZES, SETTINGS.keys() - set(SIZES), path)
+    folders.check_rates(config, ("resid_pdrop", "attn_pdrop"), path)
     if config["n_embd"] % config["n_head"]:
         raise ModelError(f"{path}: n_embd {config['n_embd']} cannot be cut into {config['n_head']} heads")
-    if config["afn"] not in ACTIVATIONS:
+    if not isinstance(config["afn"], str) or config["afn"] not in ACTIVATIONS:
         raise ModelError(f"{path}: afn {config['afn']!r} is not known here")
     arguments = {ours: config[theirs] for theirs, ours in SETTINGS.items() if theirs in config}
     return arguments | {"activation": ACTIVATIONS[config["afn"]]}
@@ -161,8 +190,13 @@ def read_settings(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 def read_release(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The authors' arrays: one long row of numbers in some files, cut by the list of shapes. Positions come first,
     then words, then twelve arrays a block."""
-    shapes = files.read_json(folder / SHAPES)
-    if not isinstance(shapes, list) or (len(shapes) - 2) % 12 or len(shapes) < 14:
+    shapes = folders.read_json(folder / SHAPES)
+    if (
+        not isinstance(shapes, list)
+        or (len(shapes) - 2) % 12
+        or len(shapes) < 14
+        or not all(map(is_shape, shapes))
+    ):
         raise ModelError(f"{folder / SHAPES}: not a list of 2 + 12 × layers shapes")
     count = len(list(folder.glob("params_*.npy")))
     parts = [read_array(folder / f"params_{n}.npy") for n in range(max(1, count))]
@@ -170,6 +204,10 @@ def read_release(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     sizes = [math.prod(shape) for shape in shapes]
     if sum(sizes) != len(flat):
         raise ModelError(f"{folder}: the arrays hold {len(flat):,} numbers, {SHAPES} asks for {sum(sizes):,}")
+    if any(len(shape) != 2 for shape in shapes[:2]):
+        raise ModelError(
+            f"{folder / SHAPES}: positions and words, the first two, are no tables: {shapes[:2]}"
+        )
     cut = np.split(flat, np.cumsum(sizes)[:-1])
     arrays = [torch.from_numpy(a.reshape(s).astype(np.float32)) for a, s in zip(cut, shapes, strict=True)]
     layers = (len(shapes) - 2) // 12
@@ -180,11 +218,17 @@ def read_release(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         found[name] = squeezed.t() if squeezed.ndim == 2 else squeezed
     positions, width = arrays[0].shape
     heads = max(1, width // HEAD)
+    if width % heads:
+        raise ModelError(f"{folder / SHAPES}: a width of {width} cannot be cut into {heads} heads")
     return {"layers": layers, "width": width, "positions": positions, "heads": heads}, found
+
+
+def is_shape(shape: Any) -> bool:
+    return isinstance(shape, list) and bool(shape) and all(type(n) is int and n > 0 for n in shape)
 
 
 def read_array(path: Path) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False)
+        return np.load(path, allow_pickle=False).astype(np.float32)
     except (OSError, ValueError, EOFError) as error:
         raise ModelError(f"{path}: not readable as a numpy array: {error}") from None

@@ -190,16 +190,39 @@ def baseline(
 
 @app.command("eval")
 def eval_(
-    run: Annotated[Path, typer.Argument(help="A finished run.")],
+    run: Annotated[str, typer.Argument(help="A finished run; with --zero-shot also a folder, or a hub id.")],
     split: Annotated[str | None, typer.Option(help="Default: the split that tables report.")] = None,
+    zero_shot: Annotated[
+        bool, typer.Option("--zero-shot", help="Ask a bare language model, which was taught no task.")
+    ] = False,
+    task: Annotated[str, typer.Option("--task", help="With --zero-shot; see `lmc ls tasks`.")] = "",
+    backend: Annotated[
+        str,
+        typer.Option("--backend", help="With --zero-shot: the model's family; default: what its files say."),
+    ] = "",
     data: Data = None,
+    offline: Offline = False,
     json_: Json = False,
 ) -> None:
-    """Answer a split again with the weights of a finished run.
+    """Answer a split again with the weights of a finished run; or a task that the model was never taught.
 
     lmc eval runs/finetune-bert-micro.sentiment-s1-0123abcd --split dev
+    lmc eval runs/my-gpt --zero-shot --task micro.acceptability
     """
-    from lmcompare.experiments.evaluate import evaluate
+    from lmcompare.errors import UserError
     from lmcompare.report.text import evaluation_lines
 
-    show(evaluate(run, split, data=data), evaluation_lines, json_)
+    if zero_shot != bool(task) or (backend and not zero_shot):
+        raise UserError(
+            "eval: --zero-shot needs a --task, and without it neither --task nor --backend means anything: "
+            "a finished run knows its own"
+        )
+    if not zero_shot:
+        from lmcompare.experiments.evaluate import evaluate
+
+        show(evaluate(Path(run), split, data=data), evaluation_lines, json_)
+        return
+    console.set_offline(offline)
+    from lmcompare.experiments.zero_shot import zero_shot as experiment
+
+    show(experiment(run, task, split, backend=backend, data=data), evaluation_lines, json_)

@@ -15,6 +15,7 @@ class Model(Frozen):
     backend: str
     pretrain: str = ""  # a preset of configs/pretrain, or a file
     model: str = ""  # a run, a folder or a hub id
+    config: str = ""  # preset of the arms that name none; absent: the backend's
     set: Table = Field(default_factory=dict)
 
 
@@ -77,7 +78,7 @@ def jobs(study: Study, model_paths: dict[str, str]) -> list[Table]:
                     kind, table = "baseline", {"baseline": {"name": arm.baseline}, **common}
                 else:
                     kind, model = "transfer", study.models[arm.model]
-                    table = configs.read_table(arm.config or model.backend, arm.mode)
+                    table = configs.read_table(arm.config or model.config or model.backend, arm.mode)
                     chosen = {"backend": model.backend, "model": model_paths[arm.model]}
                     table = configs.merge(table, {**common, **chosen})
                 table = configs.merge(table, arm.set)

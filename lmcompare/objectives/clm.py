@@ -49,7 +49,7 @@ class Clm(Independent, nn.Module):
 
     def __init__(self, backend: Any, *, length: int = 512) -> None:
         super().__init__()
-        if not getattr(backend, "causal", False):
+        if not getattr(backend, "left_to_right", False):
             raise UserError(
                 f"objective: clm trains a backend that reads from left to right; {backend.name} does not"
             )

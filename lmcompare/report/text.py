@@ -38,6 +38,30 @@ def shown(value: float) -> str:
 def evaluation_lines(result: dict[str, Any]) -> Iterator[str]:
     yield f"{result['run']} on {result['split']}, {result['examples']} examples"
     yield figures(result["metrics"], result["undefined"]) or "this split has no labels"
+    if how := result.get("zero_shot"):
+        yield from zero_shot_lines(how)
+
+
+def zero_shot_lines(how: dict[str, Any]) -> Iterator[str]:
+    """What was made of a bare language model's probabilities, and what no look at the text would reach."""
+    if how["heuristic"] == "threshold":
+        on = how["chosen_on"]
+        best = f"{on['metric']} {shown(on['value'])}"
+        yield (
+            f"zero-shot: good where the mean log-probability of a token is {how['threshold']:.4g} or more, which is "
+            f"best on {on['examples']:,} examples of {on['split']} ({best})"
+        )
+    elif how["heuristic"] == "words":
+        words = ", ".join(f"{word!r} for {label}" for label, word in how["words"].items())
+        yield f"zero-shot: the likeliest word after the text and {how['prompt']!r}: {words}"
+    else:
+        yield "zero-shot: the option with the highest mean log-probability of a token"
+    if (floor := how["majority"])["value"] is not None:
+        yield f"without looking: {floor['metric']} {shown(floor['value'])}"
+    if how["truncated"]:
+        yield f"note: longer than the model's positions: {how['truncated']:,} examples"
+    for sentence in how["warnings"]:
+        yield f"note: {sentence}"
 
 
 def table_lines(listing: dict[str, Any]) -> Iterator[str]:

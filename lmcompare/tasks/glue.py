@@ -40,6 +40,9 @@ class Glue:
     symmetric: bool = False
     files: Mapping[Split, str] = field(default_factory=ONE_DEV.copy)
     headless: tuple[str, ...] = ()  # the columns of train and dev, where they have no header
+    fluent: str = ""  # the class of good language
+    prompt: str = ""  # what may follow a text, so that the next word tells its class
+    label_words: Mapping[str, str] = field(default_factory=dict)  # that word, by class
     about: str
 
 
@@ -48,11 +51,13 @@ ROWS = (
     Glue(
         name="cola", folder="CoLA", texts=("sentence",), label="label",
         classes={"0": "unacceptable", "1": "acceptable"}, metrics=("matthews", "accuracy"),
-        headless=("source", "label", "mark", "sentence"), about="Is the sentence English?",
+        headless=("source", "label", "mark", "sentence"), fluent="acceptable",
+        about="Is the sentence English?",
     ),
     Glue(
         name="sst2", folder="SST-2", texts=("sentence",), label="label",
         classes={"0": "negative", "1": "positive"}, metrics=("accuracy",),
+        prompt="very", label_words={"negative": "negative", "positive": "positive"},  # GPT's authors, §5
         about="Sentiment of a movie review's phrase.",
     ),
     Glue(
@@ -197,6 +202,9 @@ def _builder(row: Glue) -> Callable[..., Task]:
             labels=tuple(row.classes.values()),
             texts=len(row.texts),
             symmetric=row.symmetric,
+            fluent=row.fluent,
+            prompt=row.prompt,
+            label_words=row.label_words,
             splits=tuple(files),
             about=row.about,
             source=f"{folder} ({', '.join(f'{split}: {name}' for split, name in files.items())})",

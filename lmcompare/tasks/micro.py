@@ -27,15 +27,26 @@ def _task(name: str, kind: Kind, metrics: tuple[str, ...], world: int, train: in
 @tasks.register("micro.acceptability")
 def acceptability(data: Path | None, *, world: int = 0, train: int = 400) -> Task:
     """Is the sentence well formed? Agreement, verb forms and what a verb may take, with rare words too."""
-    labels, about = ("unacceptable", "acceptable"), "well-formed or with one wrong word"
-    return _task("acceptability", "classify", ("matthews",), world, train, labels=labels, about=about)
+    facts = {
+        "labels": ("unacceptable", "acceptable"),
+        "fluent": "acceptable",
+        "about": "well-formed or with one wrong word",
+    }
+    return _task("acceptability", "classify", ("matthews",), world, train, **facts)
 
 
 @tasks.register("micro.sentiment")
 def sentiment(data: Path | None, *, world: int = 0, train: int = 400) -> Task:
     """Is the sentence about something good or something bad? Most adjectives occur in no training example."""
-    labels, about = ("negative", "positive"), "good or bad, with negation"
-    return _task("sentiment", "classify", ("accuracy",), world, train, labels=labels, about=about)
+    # This world never says "very", "positive" or "negative". What its documents do say of news is how it is taken,
+    # as in "everyone was glad about the …": after these two words nothing but a mood ever stands there.
+    facts = {
+        "labels": ("negative", "positive"),
+        "prompt": "everyone was",
+        "label_words": {"negative": "sad", "positive": "glad"},
+        "about": "good or bad, with negation",
+    }
+    return _task("sentiment", "classify", ("accuracy",), world, train, **facts)
 
 
 @tasks.register("micro.entailment")

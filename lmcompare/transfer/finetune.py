@@ -31,7 +31,7 @@ class Finetune(nn.Module):
         super().__init__()
         if aux_lm < 0:
             raise UserError(f"transfer.aux_lm: {aux_lm} is less than 0")
-        if aux_lm and not getattr(backend, "causal", False):
+        if aux_lm and not getattr(backend, "left_to_right", False):
             raise UserError(f"transfer.aux_lm: {backend.name} does not read from left to right; gpt does")
         self.weights = {"lm": aux_lm} if aux_lm else {}
         self.encoder, self.task, self.dropout = backend.encoder, task, dropout

@@ -13,7 +13,7 @@ from lmcompare import evaluation, registry
 from lmcompare.errors import DataError
 from lmcompare.text import shards
 from lmcompare.text.words import train_words
-from tests.contracts.test_backends import TASKS, bert
+from tests.contracts.test_backends import TASKS, bert, gpt
 
 SENTENCES = ["the cat sat on the mat.", "a dog ran far away.", "the dog saw the cat.", "we sat near the mat."]
 PERFECT: dict[str, tuple[list[Any], list[Any], tuple[str, ...]]] = {
@@ -103,6 +103,7 @@ TINY_ELMO = {
 # What an objective pretrains, its settings here, and a rate at which it learns in a few steps.
 PRETRAINING: dict[str, tuple[Callable[[], Any], dict[str, Any], float]] = {
     "mlm_nsp": (bert, {"length": 24}, 5e-3),
+    "clm": (gpt, {"length": 12}, 5e-3),
     "bilm": (lambda: of_words("elmo", **TINY_ELMO), {"unroll": 5}, 2e-2),
     "skipgram": (lambda: of_words("static", width=12), {"length": 24, "subsample": 0.0}, 5e-2),
     "feedforward": (lambda: of_words("static", width=12), {"length": 24}, 2e-2),
