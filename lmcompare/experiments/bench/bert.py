@@ -1,27 +1,20 @@
-"""`lmc bench`: how fast is this machine, beside the ordinary way? The same small BERT (30,522 pieces, 4 layers of 256),
-the same batches, step by step in turn, so that a noisy machine disturbs both sides alike."""
+"""BERT's steps (30,522 pieces, 4 layers of 256) beside those of `transformers`."""
 # ruff: noqa: TID253
 
-import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from lmcompare import batches, device, provenance, registry
+from lmcompare import batches, registry
 from lmcompare.backends.bert import Bert
-from lmcompare.errors import UserError, unknown
+from lmcompare.device import Machine
+from lmcompare.experiments.bench.turns import EPOCH_PART, RATE, SIZES, Pair
 from lmcompare.objectives.mlm_nsp import Batch, MlmNsp
 from lmcompare.types import View
 
 VOCABULARY, LENGTH, PRETRAINING_BATCH, TUNING_BATCH = 30_522, 128, 32, 32
-SIZES = {"layers": 4, "width": 256, "heads": 4, "positions": 512}
-RATE = 1e-4
-EPOCH_PART = 8  # steps a timing: batches differ in length, and both sides see the same ones
-Step = Callable[[], int]  # one optimizer step; returns the real tokens that it read
 
 
 class Vocabulary:
@@ -30,56 +23,7 @@ class Vocabulary:
     size, pad_id, unk_id, cls_id, sep_id, mask_id = VOCABULARY, 0, 100, 101, 102, 103
 
 
-def measure(what: list[str], *, repeats: int, note: Callable[[str], None]) -> dict[str, Any]:
-    """Tokens a second on both sides, medians over the repeats, and the ratio of them."""
-    kinds = {"pretrain": pretraining, "finetune": tuning}
-    for name in what:
-        if name not in kinds:
-            raise UserError(unknown("benchmark", name, kinds))
-    machine = device.machine()
-    rows = []
-    for name in what or kinds:
-        note(f"{name}: warming up")
-        ours, theirs, title, theirs_name = kinds[name](machine)
-        rows.append(
-            {
-                "name": name,
-                "what": title,
-                "theirs_name": theirs_name,
-                **race(ours, theirs, repeats, note),
-            }
-        )
-    return {
-        "format": 1,
-        "device": machine.describe(),
-        "threads": machine.threads,
-        "repeats": repeats,
-        "versions": provenance.versions(),
-        "rows": rows,
-    }
-
-
-def race(ours: Step, theirs: Step, repeats: int, note: Callable[[str], None]) -> dict[str, Any]:
-    speeds: dict[str, list[float]] = {"ours": [], "theirs": []}
-    for number in range(repeats + 1):  # the first pair only warms up
-        for side, step in (("ours", ours), ("theirs", theirs)):
-            begun = time.perf_counter()
-            tokens = step()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            if number:
-                speeds[side].append(tokens / (time.perf_counter() - begun))
-        note(f"pair {number} of {repeats}")
-    ratios = [a / b for a, b in zip(speeds["ours"], speeds["theirs"], strict=True)]
-    return {
-        "ours": statistics.median(speeds["ours"]),
-        "theirs": statistics.median(speeds["theirs"]),
-        "ratio": statistics.median(ratios),
-        "ratios": [round(r, 3) for r in ratios],
-    }
-
-
-def pretraining(machine: device.Machine) -> tuple[Step, Step, str, str]:
+def pretraining(machine: Machine) -> Pair:
     """Masked LM and next sentence at 128 tokens: BertForPreTraining as its documentation uses it, and ours."""
     from transformers import BertConfig, BertForPreTraining
 
@@ -120,8 +64,8 @@ def pretraining(machine: device.Machine) -> tuple[Step, Step, str, str]:
         ordinary.step()
         return batch.tokens
 
-    title = f"pretraining step, {PRETRAINING_BATCH} × {LENGTH} tokens"
-    return ours, theirs, title, "BertForPreTraining in a plain loop"
+    title = f"BERT: pretraining step, {PRETRAINING_BATCH} × {LENGTH} tokens"
+    return Pair(ours, theirs, title, "BertForPreTraining in a plain loop")
 
 
 def random_instances(backend: Any) -> Batch:
@@ -137,7 +81,7 @@ def random_instances(backend: Any) -> Batch:
     return Batch(inputs, torch.tensor(places), words, followed)
 
 
-def tuning(machine: device.Machine) -> tuple[Step, Step, str, str]:
+def tuning(machine: Machine) -> Pair:
     """Fine-tuning on sentences as long as SST-2's: our length buckets, and the same batches padded to 128."""
     from transformers import BertConfig, BertForSequenceClassification
 
@@ -190,8 +134,8 @@ def tuning(machine: device.Machine) -> tuple[Step, Step, str, str]:
             tokens += int(lengths[rows].sum())
         return tokens
 
-    title = f"fine-tuning on short sentences, {EPOCH_PART} steps of {TUNING_BATCH}"
-    return ours, theirs, title, f"BertForSequenceClassification padded to {LENGTH}"
+    title = f"BERT: fine-tuning on short sentences, {EPOCH_PART} steps of {TUNING_BATCH}"
+    return Pair(ours, theirs, title, f"BertForSequenceClassification padded to {LENGTH}")
 
 
 def their_config(kind: Any) -> Any:
