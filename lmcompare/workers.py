@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -15,6 +16,7 @@ from lmcompare import signals
 from lmcompare.errors import EXIT_BUG, Stopped, UserError
 
 Job = dict[str, Any]  # plain JSON
+Waiting = tuple[Job, int]  # a job, and the threads that it may have
 
 
 @dataclass(frozen=True)
@@ -27,25 +29,25 @@ class Answer:
 
 
 def run(
-    function: str, jobs: list[Job], *, at_once: int, threads: int, preload: list[str]
-) -> Iterator[tuple[int, Answer]]:
-    """Call `module:function` for every job; yields (number, answer) as they end."""
+    function: str, waiting: deque[Waiting], *, at_once: int, preload: list[str]
+) -> Iterator[tuple[Job, Answer]]:
+    """Call `module:function` for every job that waits; yields jobs and answers as they end. More may be put in the
+    queue meanwhile."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(preload)
-    waiting = list(enumerate(jobs))
-    running: dict[Connection, tuple[int, Any]] = {}
+    running: dict[Connection, tuple[Job, Any]] = {}
     try:
         while waiting or running:
             while waiting and len(running) < at_once and not signals.asked():
-                number, job = waiting.pop(0)
+                job, threads = waiting.popleft()
                 ours, theirs = context.Pipe(duplex=False)
                 process = context.Process(target=_child, args=(function, job, threads, theirs))
                 process.start()
                 theirs.close()
-                running[ours] = (number, process)
+                running[ours] = (job, process)
             for pipe in wait(list(running), timeout=0.2):
-                number, process = running.pop(pipe)  # type: ignore[call-overload]
-                yield number, _collect(pipe, process)  # type: ignore[arg-type]
+                job, process = running.pop(pipe)  # type: ignore[call-overload]
+                yield job, _collect(pipe, process)  # type: ignore[arg-type]
             if signals.asked():
                 _pass_on(running)
                 if not running:
@@ -55,7 +57,7 @@ def run(
             process.terminate()
 
 
-def _pass_on(running: dict[Connection, tuple[int, Any]]) -> None:
+def _pass_on(running: dict[Connection, tuple[Job, Any]]) -> None:
     for _, process in running.values():
         if process.is_alive():
             os.kill(process.pid, signal.SIGTERM)

@@ -67,7 +67,12 @@ def doctor(data: Data = None, offline: Offline = False, json_: Json = False) -> 
 
 @app.command()
 def bench(
-    what: Annotated[list[str], typer.Argument(help="pretrain, finetune; default: both.")] = [],  # noqa: B006
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            help="pretrain, finetune, gpt-pretrain, gpt-finetune, gpt-finetune-pairs; default: all."
+        ),
+    ] = [],  # noqa: B006
     repeats: Annotated[int, typer.Option(min=1, help="Timed steps a side.")] = 5,
     out: Annotated[Path | None, typer.Option("--out", help="Write the JSON here, too.")] = None,
     json_: Json = False,

@@ -1,6 +1,7 @@
 """A study's grid of runs: which are there, which are missing, and the making of these, some at a time."""
 
 import os
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from lmcompare.files import code_hash
 from lmcompare.results import Record
 
 Job = dict[str, Any]
+Key = str | int  # a model's name, or a run's number
 LEDGER = "study.json"  # in a study's folder: which of its runs are finished
 WORKER = "lmcompare.experiments.jobs:work"
 PRELOAD = [
@@ -48,78 +50,88 @@ class Grid:
         with signals.watched(), results.locked(self.folder):
             studies.check(self.study)
             self.ledger = Ledger(self.folder, self.study, fresh=self.force)
-            rows, paths, lost = self._pretrain()
-            planned = studies.jobs(self.study, paths)
-            possible = self._without(lost, planned)
-            self.note(f"{len(possible)} runs, {self.at_once} at a time")
-            records = self._perform(possible, at_once=self.at_once)
-            rows += [(job["arm"], record) for job, record in zip(possible, records, strict=True)]
-            for job in planned:
-                if job not in possible:
-                    answer = workers.Answer(None, "its model could not be pretrained", UserError.status)
-                    rows.append((job["arm"], self.ledger.failed(fingerprint(job), job, answer)))
-            return rows
+            self.waiting: deque[workers.Waiting] = deque()
+            self.made: dict[Key, tuple[str, Record]] = {}
+            self.lost: list[tuple[str, Record]] = []
+            self.around = {
+                "micro": code_hash(Path(micro.__file__).parent),
+                "data": look(data_folder(self.data)),
+            }
+            models, runs = self._models(), self._runs({})
+            keys: list[Key] = [*models, *runs]
+            if models:
+                self.note(f"pretraining {', '.join(models)}")
+            self.note(f"{len(runs)} runs, {self.at_once} at a time")
+            for name, job in models.items():
+                self._add(name, job, at_once=min(self.at_once, len(models)))
+            for number, job in runs.items():
+                if self._model_of(job) not in models:
+                    self._add(number, job)
+            self._perform(keys)
+            if self.lost and all(self._model_of(job) in dict(self.lost) for job in runs.values()):
+                raise self._no_model()
+            return [self.made[key] for key in keys]
 
-    def _pretrain(self) -> tuple[list[tuple[str, Record]], dict[str, str], dict[str, Record]]:
-        """The study's models, side by side on the cores; no other run can begin before. Where each model is, and
-        those whose pretraining failed."""
-        paths = {name: model.model for name, model in self.study.models.items()}
-        wanted = {name: model for name, model in self.study.models.items() if model.pretrain}
-        if not wanted:
-            return [], paths, {}
-        self.note(f"pretraining {', '.join(wanted)}")
-        planned = [
-            {"kind": "pretrain", "arm": f"pretraining {name}", "config": studies.pretraining_job(model)}
-            for name, model in wanted.items()
-        ]
-        records = self._perform(planned, at_once=min(self.at_once, len(planned)))
-        made = dict(zip(wanted, records, strict=True))
-        paths |= {name: str(record.path) for name, record in made.items()}
-        lost = {name: record for name, record in made.items() if record.result is None}
-        return [(f"pretraining {name}", record) for name, record in made.items()], paths, lost
-
-    def _without(self, lost: dict[str, Record], planned: list[Job]) -> list[Job]:
-        """The runs that can be made. Those of a model that is not there have failed with it; where none is left, so
-        has the study."""
-        if not lost:
-            return planned
-        arms = {arm.name for arm in self.study.arms if arm.model in lost}
-        left = [job for job in planned if job["arm"] not in arms]
-        told = "; ".join(
-            f"pretraining {n} failed: {(r.failure or {}).get('reason')}" for n, r in lost.items()
-        )
-        if not left:
-            error = UserError(told)
-            error.status = next((r.failure or {}).get("status", error.status) for r in lost.values())
-            raise error
-        self.note(f"{told}; {len(planned) - len(left)} runs fail with it")
-        return left
-
-    def _perform(self, planned: list[Job], *, at_once: int) -> list[Record]:
-        """Every job's record, in order; those that the ledger knows as finished are not made again."""
-        around = {"micro": code_hash(Path(micro.__file__).parent), "data": look(data_folder(self.data))}
-        keys = [fingerprint({**around, **job, "weights": look(model_folder(job))}) for job in planned]
-        records = {n: self.ledger.record(key) for n, key in enumerate(keys)}
-        for n, job in enumerate(planned):
-            if job["kind"] == "pretrain":  # it knows best itself whether its corpus is what it was
-                records[n] = None
-        missing = [n for n, record in records.items() if record is None]
-        place = {
-            "runs": str(self.folder),
-            "data": str(self.data) if self.data else None,
-            "force": self.force,
+    def _models(self) -> dict[str, Job]:
+        """The models that are pretrained first."""
+        return {
+            name: {"kind": "pretrain", "arm": f"pretraining {name}", "config": studies.pretraining_job(model)}
+            for name, model in self.study.models.items()
+            if model.pretrain
         }
-        threads = max(1, self.cores // at_once)
-        jobs = [planned[n] | place for n in missing]
-        done = workers.run(WORKER, jobs, at_once=at_once, threads=threads, preload=PRELOAD)
-        for count, (which, answer) in enumerate(done, 1):
-            n = missing[which]
+
+    def _runs(self, made: dict[str, str]) -> dict[int, Job]:
+        """All other runs by number, with the models where they are."""
+        paths = {name: model.model for name, model in self.study.models.items()} | made
+        return dict(enumerate(studies.jobs(self.study, paths)))
+
+    def _model_of(self, job: Job) -> str:
+        return next(arm.model for arm in self.study.arms if arm.name == job["arm"])
+
+    def _perform(self, keys: list[Key]) -> None:
+        """Make what waits, some runs at a time; a model that is done lets the runs begin that use it."""
+        for job, answer in workers.run(WORKER, self.waiting, at_once=self.at_once, preload=PRELOAD):
             if answer.value:
-                records[n] = self.ledger.add(keys[n], planned[n]["arm"], answer.value)
+                record = self.ledger.add(job["ledger"], job["arm"], answer.value)
             else:
-                records[n] = self.ledger.failed(keys[n], planned[n], answer)
-            self.note(f"{count}/{len(missing)} · {told(planned[n], records[n])}")
-        return [record for record in records.values() if record is not None]
+                record = self.ledger.failed(job["ledger"], job, answer)
+            self.made[job["key"]] = (job["arm"], record)
+            self.note(f"{len(self.made)}/{len(keys)} · {told(job, record)}")
+            if job["kind"] == "pretrain":
+                self._release(job["key"], record)
+
+    def _release(self, name: str, model: Record) -> None:
+        """The runs of a model that has just been pretrained; those of one that failed have failed with it."""
+        runs = self._runs({name: str(model.path)})
+        mine = {number: job for number, job in runs.items() if self._model_of(job) == name}
+        if model.result is not None:
+            for number, job in mine.items():
+                self._add(number, job)
+            return
+        self.lost.append((name, model))
+        self.note(f"{lost(name, model)}; {len(mine)} runs fail with it")
+        for number, job in mine.items():
+            answer = workers.Answer(None, "its model could not be pretrained", UserError.status)
+            self.made[number] = (job["arm"], self.ledger.failed(fingerprint(job), job, answer))
+
+    def _no_model(self) -> UserError:
+        """Nothing is left where every run needs a model that could not be pretrained."""
+        error = UserError("; ".join(lost(*which) for which in self.lost))
+        error.status = (self.lost[0][1].failure or {}).get("status", error.status)
+        return error
+
+    def _add(self, key: Key, job: Job, *, at_once: int | None = None) -> None:
+        """Let a run wait for its turn, unless the ledger knows it as finished."""
+        entry = fingerprint({**self.around, **job, "weights": look(model_folder(job))})
+        known = self.ledger.record(entry)
+        if (
+            known is not None and job["kind"] != "pretrain"
+        ):  # which looks itself whether its corpus has changed
+            self.made[key] = (job["arm"], known)
+            return
+        place = {"runs": str(self.folder), "data": str(self.data) if self.data else None, "force": self.force}
+        threads = max(1, self.cores // (at_once or self.at_once))
+        self.waiting.append((job | place | {"key": key, "ledger": entry}, threads))
 
 
 class Ledger:
@@ -178,6 +190,10 @@ def model_folder(job: Job) -> Path | None:
     name = job["config"].get("model", "")
     path = Path(name) / "model"
     return path if path.is_dir() else Path(name) if name else None
+
+
+def lost(name: str, model: Record) -> str:
+    return f"pretraining {name} failed: {(model.failure or {}).get('reason')}"
 
 
 def told(job: Job, record: Record | None) -> str:
