@@ -84,15 +84,22 @@ def unreachable() -> str | None:
     return None
 
 
-def family(name: str) -> str:
-    """Which backend reads this model: what its run says, or what its files look like."""
+def run_of(name: str) -> results.Record | None:
+    """The run that a name stands for, if it is one of ours."""
     for path in (Path(name), results.root() / name):
         if name and (path / "run.json").is_file():
-            backend = results.read(path).config.get("backend")
-            found = backend.get("name") if isinstance(backend, dict) else backend
-            if not found:
-                raise ModelError(f"{path}: this run holds no encoder")
-            return str(found)
+            return results.read(path)
+    return None
+
+
+def family(name: str) -> str:
+    """Which backend reads this model: what its run says, or what its files look like."""
+    if run := run_of(name):
+        backend = run.config.get("backend")
+        found = backend.get("name") if isinstance(backend, dict) else backend
+        if not found:
+            raise ModelError(f"{run.path}: this run holds no encoder")
+        return str(found)
     if name.endswith(VECTORS) and not Path(name).is_dir():
         return "static"
     folder = find(name)

@@ -56,7 +56,8 @@ class View:
     pool: int = 0  # the position whose vector stands for the whole view
     part: int = 0  # which of two texts this is, where a backend keeps them apart
     option: int = 0  # choice: which option
-    words: Sequence[int] = ()  # tags: position of each word's first token (−1: cut off)
+    words: Sequence[int] = ()  # tags: position of the token that speaks for each word (−1: cut off)
+    bounds: Sequence[tuple[int, int]] = ()  # tags: each word's tokens, from–to; (): a word is a token
     spans: Sequence[tuple[int, int]] = ()  # span: a token's characters in the context; (−1, −1) outside it
     cut: int = 0  # tokens lost to the maximal length
 

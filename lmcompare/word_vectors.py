@@ -1,8 +1,9 @@
 """A vector for every word and layer, from any backend: words in, L × W × D out.
 
-All that is asked of a backend is how it reads words that carry tags: its view says where each word's first piece
-stands. A line with more pieces than the model has positions is read in windows that overlap by half; a word's vectors
-are those of the window in which it stands farthest from an edge that cuts the line.
+All that is asked of a backend is how it reads words that carry tags: its view says where each word's pieces begin and
+end. A line with more pieces than the model has positions is read in windows that overlap by half; a word's vectors
+are those of the window in which it stands farthest from an edge that hides a part of the line from it. To a model that
+reads from the left, that is the left edge alone.
 """
 # ruff: noqa: TID253
 
@@ -18,13 +19,12 @@ from lmcompare import signals
 from lmcompare.errors import DataError
 from lmcompare.types import Example, Task, View
 
-Pieces = Literal["first", "mean"]
+Pieces = Literal["first", "mean", "last"]
 BATCH = 32  # views an encoder sees at a time
 TOKENS = 16_384  # and tokens, so that a few endless lines do not fill the memory
 HELD = 64 << 20  # bytes of vectors that wait for the lines before them
 LINE = 512  # bytes that a line takes beside its vectors
 TASK = Task("words", "tags", (), lambda split: [])
-AFTER = "."  # stands behind the last word where words are measured, so that its end shows too
 UNCUT = 1 << 40
 
 
@@ -39,12 +39,15 @@ class Window:
 
 
 class WordVectors:
-    """A backend, and which of a word's pieces speak for it."""
+    """A backend, and which of a word's pieces speak for it: by default the one that carries its tag in training, the
+    first, or the last where the model has not seen the word before it."""
 
     def __init__(
-        self, backend: Any, *, pieces: Pieces = "first", layers: Sequence[int] | None = None
+        self, backend: Any, *, pieces: Pieces | None = None, layers: Sequence[int] | None = None
     ) -> None:
-        self.backend, self.pieces = backend, pieces
+        self.backend = backend
+        self.from_left: bool = getattr(backend, "left_to_right", False)
+        self.pieces: Pieces = pieces or ("last" if self.from_left else "first")
         self.layers = list(range(backend.depth + 1)) if layers is None else list(layers)
         self.windowed = 0  # lines that were longer than the model's positions
 
@@ -103,11 +106,7 @@ class WordVectors:
         layers = encoder(inputs)
         x_LBTD = torch.stack([layers[n] for n in self.layers]).float().cpu().numpy()
         for b, (line, window) in enumerate(todo):
-            begins, sizes = window.bounds[:-1], np.diff(window.bounds)
-            if self.pieces == "first":
-                x_LWD = x_LBTD[:, b, begins]
-            else:
-                x_LWD = np.add.reduceat(x_LBTD[:, b, : window.bounds[-1]], begins, axis=1) / sizes[:, None]
+            x_LWD = spoken(x_LBTD[:, b], window.bounds, self.pieces)
             kept = slice(window.kept.start, window.kept.stop)
             out[line][:, kept] = x_LWD[:, kept.start - window.first : kept.stop - window.first]
 
@@ -115,9 +114,8 @@ class WordVectors:
         """One view for a line that fits; else as many as it takes."""
         if not words:
             return []
-        places = self._view([*words, AFTER], UNCUT).words
-        bounds = np.array(places)
         whole = self._view(words, UNCUT)
+        bounds = bounds_of(whole)
         room = self.backend.longest - (len(whole.ids) - int(bounds[-1] - bounds[0]))
         spans = cuts(bounds, room)
         if spans is None:
@@ -127,15 +125,33 @@ class WordVectors:
             )
         self.windowed += len(spans) > 1
         found = []
-        for (first, last), kept in zip(spans, shares(spans), strict=True):
+        for (first, last), kept in zip(spans, shares(spans, from_left=self.from_left), strict=True):
             view = whole if len(spans) == 1 else self._view(words[first:last], self.backend.longest)
-            own = bounds[first : last + 1] - bounds[first] + bounds[0]
-            found.append(Window(view, own, first, kept))
+            found.append(Window(view, bounds_of(view), first, kept))
         return found
 
     def _view(self, words: Sequence[str], length: int) -> View:
         (view,) = self.backend.views(TASK, Example("", (), words=tuple(words)), length)
         return view
+
+
+def bounds_of(view: View) -> np.ndarray:
+    """Where each word begins, and where the last one ends. Words stand in a row, so a gap shows that a backend has
+    several pieces a word and does not say where they are."""
+    tokens = view.bounds or [(place, place + 1) for place in view.words]
+    if any(before[1] != after[0] for before, after in pairwise(tokens)):
+        raise ValueError("a view's words are not side by side; with several tokens a word it needs `bounds`")
+    return np.array([tokens[0][0], *(end for _, end in tokens)])
+
+
+def spoken(x_LTD: np.ndarray, bounds: np.ndarray, pieces: Pieces) -> np.ndarray:
+    """L × W × D: a vector a word, of the vectors of its pieces."""
+    begins, ends = bounds[:-1], bounds[1:]
+    if pieces == "first":
+        return x_LTD[:, begins]
+    if pieces == "last":
+        return x_LTD[:, ends - 1]
+    return np.add.reduceat(x_LTD[:, : ends[-1]], begins, axis=1) / (ends - begins)[:, None]
 
 
 def fitting(lengths: Sequence[int]) -> int:
@@ -158,8 +174,9 @@ def cuts(bounds: np.ndarray, room: int) -> list[tuple[int, int]] | None:
     return spans
 
 
-def shares(spans: Sequence[tuple[int, int]]) -> list[range]:
-    """Which words each window answers for: two neighbors meet in the middle of what they share."""
-    meets = [(after[0] + before[1] + 1) // 2 for before, after in pairwise(spans)]
+def shares(spans: Sequence[tuple[int, int]], *, from_left: bool = False) -> list[range]:
+    """Which words each window answers for: two neighbors meet in the middle of what they share; for a model that
+    reads from the left, at its end, for there the earlier window always knows more."""
+    meets = [before[1] if from_left else (after[0] + before[1] + 1) // 2 for before, after in pairwise(spans)]
     borders = [spans[0][0], *meets, spans[-1][1]]
     return [range(a, b) for a, b in pairwise(borders)]

@@ -157,9 +157,9 @@ class Bert:
         return View(ids, segments, option=option, cut=cut)
 
     def _words(self, pieces: list[list[int]], length: int) -> View:
-        flat, places, cut = words_in_a_row(pieces, length - 2, at="first")
-        ids, segments = self.sequence([flat])
-        return View(ids, segments, words=[p + 1 if p >= 0 else -1 for p in places], cut=cut)
+        row = words_in_a_row(pieces, length - 2, at="first")
+        ids, segments = self.sequence([row.ids])
+        return View(ids, segments, words=row.places, bounds=row.bounds, cut=row.cut)
 
     def _windows(self, example: Example, length: int) -> list[View]:
         question, context = example.texts

@@ -33,7 +33,10 @@ class Recurrent(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_BTD: Tensor, mask_B11T: Tensor | None) -> Tensor:
-        return self.dropout(self.out(self.lstm(x_BTD)[0]))
+        # Under autocast a GPU's LSTM would turn to float16, not to bf16.
+        with torch.autocast(x_BTD.device.type, enabled=False):
+            states_BTC = self.lstm(x_BTD.float())[0]
+        return self.dropout(self.out(states_BTC))
 
 
 class GptEncoder(nn.Module):
@@ -99,10 +102,9 @@ class Gpt:
     name = "gpt"
     parts = 1  # two texts share a view
     causal = True
-    left_to_right = (
-        True  # a language model by itself: the next token's logits are those of the word embeddings
-    )
-    kinds = layout.KINDS  # of config.json
+    # A language model by itself: the next token's logits are its word embeddings times the state.
+    left_to_right = True
+    kinds = layout.KINDS  # model_type in config.json
 
     def __init__(
         self,
@@ -123,6 +125,11 @@ class Gpt:
         position_std: float | None = None,  # absent: embedding_std
         position_start: Literal["random", "waves"] = "random",
     ) -> None:
+        if network == "transformer" and activation not in layout.ACTIVATIONS.values():
+            known = ", ".join(sorted(set(layout.ACTIVATIONS.values())))
+            raise ValueError(
+                f"activation {activation!r} has no name in GPT's folders, so it could not be saved; {known} have"
+            )
         self.settings: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("self", "tokenizer")}
         self.settings["attention_dropout"] = dropout if attention_dropout is None else attention_dropout
         self.tokenizer, self.width, self.depth, self.longest = tokenizer, width, layers, positions
@@ -184,11 +191,9 @@ class Gpt:
 
     def _words(self, example: Example, length: int) -> View:
         pieces = self.tokenizer.encode_words(example.words)
-        flat, places, cut = words_in_a_row(pieces, length - 2, at="last")
-        ids, segments = self.sequence([flat])
-        return View(
-            ids, segments, pool=len(ids) - 1, words=[p + 1 if p >= 0 else -1 for p in places], cut=cut
-        )
+        row = words_in_a_row(pieces, length - 2, at="last")
+        ids, segments = self.sequence([row.ids])
+        return View(ids, segments, pool=len(ids) - 1, words=row.places, bounds=row.bounds, cut=row.cut)
 
     def _windows(self, example: Example, length: int) -> list[View]:
         question, context = example.texts
@@ -205,9 +210,9 @@ class Gpt:
         return views
 
     def save(self, folder: Path, heads: Mapping[str, Tensor] | None = None) -> None:
-        """The Hugging Face layout: config.json, model.safetensors and the tokenizer's files. The language model has
-        no weights of its own."""
-        layout.save(self, folder)
+        """The Hugging Face layout: config.json, model.safetensors and the tokenizer's files. The language model's
+        heads have no weights; that there are heads at all says that it is bare."""
+        layout.save(self, folder, bare=heads is not None)
 
     @classmethod
     def load(cls, folder: Path, *, seed: int = 0) -> "Gpt":

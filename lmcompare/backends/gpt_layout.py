@@ -67,20 +67,19 @@ def turned(name: str, tensor: Tensor) -> Tensor:
     return tensor.t() if tensor.ndim == 2 and name.startswith("h.") else tensor
 
 
-def save(gpt: "Gpt", folder: Path) -> None:
+def save(gpt: "Gpt", folder: Path, *, bare: bool) -> None:
+    """A bare language model is saved without its special tokens, which it has never seen: whoever fine-tunes it draws
+    new ones."""
     own = gpt.encoder.state_dict()
-    shared = {"vocab_size": gpt.tokenizer.size, "dtype": "float32"}
+    if bare:
+        own["words.weight"] = own["words.weight"][: gpt.tokenizer.plain]
+    shared = {"vocab_size": len(own["words.weight"]), "dtype": "float32"}
     if gpt.settings["network"] == "lstm":
         settings = {k: v for k, v in gpt.settings.items() if k not in folders.STARTS}
         config = {"model_type": LSTM, **shared, "settings": settings}
         tensors = dict(own)
     else:
         theirs = {v: k for k, v in ACTIVATIONS.items() if k != "swish"}
-        if gpt.settings["activation"] not in theirs:
-            raise ModelError(
-                f"{folder}: a GPT with the activation {gpt.settings['activation']!r} cannot be written in the "
-                f"Hugging Face layout, which knows {', '.join(theirs)}"
-            )
         config = {
             "model_type": "openai-gpt",
             "architectures": ["OpenAIGPTLMHeadModel"],
@@ -97,16 +96,15 @@ def save(gpt: "Gpt", folder: Path) -> None:
 
 def load(family: "type[Gpt]", folder: Path, seed: int) -> "Gpt":
     tokenizer = Bpe.load(folder)
+    own = False  # saved by us
     if (folder / SHAPES).is_file():
         arguments, found = read_release(folder)
     else:
         config = folders.read_config(folder, "gpt", KINDS)
-        arguments = read_settings(config, folder)
+        arguments, own = read_settings(config, folder), folders.OWN in config
         arguments |= folders.drawn(config, folder / "config.json")
         tensors = {k.removeprefix("transformer."): v for k, v in folders.read_tensors(folder).items()}
-        if (
-            "lm_head.weight" in tensors
-        ):  # one table under two names; some classes save it under this one alone
+        if "lm_head.weight" in tensors:  # the same table; some classes save it under this name alone
             tensors.setdefault("tokens_embed.weight", tensors["lm_head.weight"])
         found = gather(tensors, arguments, folder)
         rows = config.get("vocab_size", len(found["words.weight"]))
@@ -122,15 +120,12 @@ def load(family: "type[Gpt]", folder: Path, seed: int) -> "Gpt":
             raise folders.unlike(name, found[name], size, folder)
     gpt = family(tokenizer, **arguments)
     gpt.draw(seed)
-    if (
-        len(words) < tokenizer.size
-    ):  # a bare language model: its embeddings of the special tokens stay as drawn
-        gpt.warnings.append(f"{folder}: has no embeddings of {', '.join(SPECIALS)}; random ones are used")
-        found["words.weight"] = torch.cat(
-            [words[: tokenizer.plain], gpt.encoder.words.weight[tokenizer.plain :]]
-        )
-    else:
-        found["words.weight"] = words[: tokenizer.size]
+    if len(words) < tokenizer.size:  # a bare language model: the special tokens are new (§3.2)
+        if not own:
+            gpt.warnings.append(f"{folder}: has no embeddings of {', '.join(SPECIALS)}; random ones are used")
+        new = gpt.encoder.words.weight[tokenizer.plain :]
+        words = torch.cat([words[: tokenizer.plain], new])
+    found["words.weight"] = words[: tokenizer.size]
     folders.fill(gpt.encoder, found, folder)
     return gpt
 

@@ -1,23 +1,34 @@
 """Words and contexts cut into pieces, for backends whose views hold pieces of words."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 Spans = Sequence[tuple[int, int]]
 
 
-def words_in_a_row(
-    pieces: Sequence[Sequence[int]], room: int, *, at: Literal["first", "last"]
-) -> tuple[list[int], list[int], int]:
-    """The pieces that there is room for, the place of each word among them (−1: cut off), and how many were cut. A
-    word's place is that of its first piece, or of its last: before it, who reads from the left has not seen it."""
+@dataclass(frozen=True)
+class Row:
+    """Words side by side, where each stands in a view that has one token before them."""
+
+    ids: list[int]  # of the pieces that there was room for
+    places: list[int]  # of the piece that speaks for each word (−1: cut off)
+    bounds: list[tuple[int, int]]  # where each word's pieces begin and end; (−1, −1) where some are cut off
+    cut: int
+
+
+def words_in_a_row(pieces: Sequence[Sequence[int]], room: int, *, at: Literal["first", "last"]) -> Row:
+    """What speaks for a word is its first piece, or its last: before it, who reads from the left has not seen it."""
     flat: list[int] = []
-    places = []
+    places, bounds = [], []
     for word in pieces:
-        place = len(flat) if at == "first" else len(flat) + len(word) - 1
-        places.append(place if place < room else -1)
+        begin = 1 + len(flat)
         flat += word
-    return flat[:room], places, max(0, len(flat) - room)
+        end = 1 + len(flat)
+        place = begin if at == "first" else end - 1
+        places.append(place if place <= room else -1)
+        bounds.append((begin, end) if end - 1 <= room else (-1, -1))
+    return Row(flat[:room], places, bounds, max(0, len(flat) - room))
 
 
 def windows(

@@ -19,6 +19,7 @@ Family = Annotated[str, typer.Option("--backend", help="Family of the model; def
 class Pieces(StrEnum):
     first = "first"
     mean = "mean"
+    last = "last"
 
 
 @app.command()
@@ -30,8 +31,12 @@ def extract(
     split: Annotated[bool, typer.Option("--split", help="Split the lines into words by our rules.")] = False,
     layers: Annotated[str, typer.Option(help="all, or numbers: 0 the words, -1 the top, as in 0,2.")] = "all",
     pieces: Annotated[
-        Pieces, typer.Option(help="Of a word in pieces: the first, or the mean.")
-    ] = Pieces.first,
+        Pieces | None,
+        typer.Option(
+            help="Of a word in pieces: the first, the mean, or the last. Default: first; last where the model reads "
+            "from the left."
+        ),
+    ] = None,
     half: Annotated[bool, typer.Option("--half", help="16 bits a number.")] = False,
     batch: Annotated[int, typer.Option(min=1, help="Lines at a time.")] = 32,
     stateful: Annotated[
@@ -55,7 +60,7 @@ def extract(
 
     how: dict[str, Any] = {
         "layers": layers,
-        "pieces": pieces.value,
+        "pieces": pieces and pieces.value,
         "half": half,
         "batch": batch,
         "stateful": stateful,

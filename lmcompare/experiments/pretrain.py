@@ -57,8 +57,7 @@ def task_texts(name: str, data: Path | None) -> Source:
 def going_on(config: Pretrain, start: Any) -> Pretrain:
     """The config with what the model brings along: its network, but for the dropout, and its words."""
     network = {"name": start.name, **start.settings}
-    if "dropout" in network:
-        network["dropout"] = config.backend["dropout"]
+    network |= {k: config.backend[k] for k in ("dropout", "attention_dropout") if k in network}
     known = getattr(start.tokenizer, "vocabulary", start.tokenizer.size)
     words = registry.tokenizers.check({"name": config.tokenizer["name"], "size": known}, "tokenizer")
     return config.model_copy(
@@ -143,11 +142,12 @@ def network(config: Pretrain, tokenizer: Any, start: Any = None) -> tuple[Any, A
     backend = registry.backends.build(config.backend, tokenizer)
     if start:
         backend.encoder.load_state_dict(start.encoder.state_dict())
+        backend.warnings += start.warnings
     else:
         backend.draw(config.seed)
     objective = registry.objectives.build(config.objective, backend)
     objective.draw(config.seed + 1)
-    if start:
+    if start and objective.heads():
         try:
             objective.load_heads(load_file(models.find(config.model) / "model.safetensors"))
         except (ModelError, OSError) as error:

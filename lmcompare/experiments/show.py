@@ -128,7 +128,12 @@ def instance(config: configs.Pretrain) -> list[str]:
 
 def using(table: configs.Table, room: str, data: Path | None) -> dict[str, Any]:
     """A transfer preset; with `--set model=... --set task.name=...` also its parameters and an example."""
-    config = configs.Transfer.model_validate({"backend": "bert", "task": {"name": ""}, **table})
+    from lmcompare import models
+
+    backend = (
+        models.family(table["model"]) if table.get("model") else "bert"
+    )  # no other word of a preset names it
+    config = configs.Transfer.model_validate({"backend": backend, "task": {"name": ""}, **table})
     full = configs.dump(config)
     for key in ("transfer", "optimizer", "schedule"):
         full[key] = registry.ROOMS[configs.Transfer.rooms[key]].check(full[key], key)

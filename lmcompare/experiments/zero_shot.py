@@ -97,6 +97,8 @@ def language_model(family: str, model: str) -> Any:
             f"{model}: {family} has no left-to-right language model to say how likely a text is; {those} has one"
         )
     lm = models.load(family, model)
+    if (run := models.run_of(model)) and "task" in run.config:
+        lm.warnings.append("this run was taught a task already, so nothing here is without training")
     lm.encoder.to(device.machine("float32").device).train(False)
     return lm
 

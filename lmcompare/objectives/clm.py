@@ -21,15 +21,15 @@ from lmcompare.text.shards import Shards
 from lmcompare.types import View
 
 HELD_OUT = 131_072  # most tokens that the held-out figures are taken from
-BEFORE = (
-    "."  # what a sentence that stands alone is read after, since every sentence of a text follows another
-)
+# What a sentence that stands alone is read after, since every sentence of a text follows another.
+BEFORE = "."
 
 
 @dataclass(frozen=True)
 class Batch:
     inputs: Inputs
     targets_BT: Tensor  # the token that follows; −1 beyond the end of a text
+    full: bool = False  # known to have no −1
 
     @property
     def tokens(self) -> int:
@@ -112,14 +112,14 @@ class Clm(Independent, nn.Module):
             None,
             torch.full((B,), self.length - 1),
         )
-        return Batch(inputs, torch.from_numpy(np.ascontiguousarray(targets_BT)))
+        return Batch(inputs, torch.from_numpy(np.ascontiguousarray(targets_BT)), bool(inside_BT.all()))
 
     def counts(self, batch: Batch) -> dict[str, float]:
         return {"lm": float(batch.tokens)}
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         top_MD, target_M = self.encoder(batch.inputs)[-1].flatten(0, 1), batch.targets_BT.flatten()
-        if bool((target_M < 0).any()):
+        if not batch.full:
             top_MD, target_M = top_MD[target_M >= 0], target_M[target_M >= 0]
         plain_VD = self.backend.tied[
             : self.tokenizer.plain

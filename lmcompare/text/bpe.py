@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 
 UNK, END = "<unk>", "</w>"
 START, DELIMITER, EXTRACT = SPECIALS = ("_start_", "_delimiter_", "_classify_")  # last in every vocabulary
-RELEASES = (
-    ("vocab.json", "merges.txt"),
-    ("encoder_bpe_40000.json", "vocab_40000.bpe"),
-)  # the latter: the authors'
+# Names of a vocabulary and its merges: those of the Hugging Face layout, and the authors' own.
+RELEASES = (("vocab.json", "merges.txt"), ("encoder_bpe_40000.json", "vocab_40000.bpe"))
 VERSION = "#version"  # how the first line of a list of merges starts
 STOCK = {  # the cleaning that OpenAIGPTTokenizer has, whatever the files of a folder say
     "type": "BertNormalizer",

@@ -44,6 +44,8 @@ class Dataset:
             raise DataError(f"length {length} is more than the {backend.longest} positions of the model")
         self.backend, self.task, self.examples = backend, task, list(examples)
         per_example = [backend.views(task, example, length) for example in self.examples]
+        if bare := [e.id for e, views in zip(self.examples, per_example, strict=True) if not views]:
+            raise DataError(f"{task.name}: example {bare[0]} has nothing to read (a choice without options?)")
         self.views = [view for views in per_example for view in views]
         ends = np.cumsum([len(views) for views in per_example])
         self.starts = np.concatenate([[0], ends]).astype(int)
@@ -99,7 +101,7 @@ def encode(
 
 
 def _tags(task: Task, examples: list[Example], views: list[View], T: int) -> Tensor:
-    """The tag at each word's first token."""
+    """The tag at the token that speaks for its word: the first; the last where the model reads from the left."""
     number: dict[Any, int] = {name: n for n, name in enumerate(task.labels)}
     tag_BT = torch.full((len(views), T), -100)
     for b, (example, view) in enumerate(zip(examples, views, strict=True)):

@@ -18,7 +18,7 @@ OUTSIDE = "O"  # what a word that was cut off is called
 
 
 class Tags(nn.Module):
-    """A logit a tag at each word's first token; with a chain, all tags of a sentence are one answer."""
+    """A logit a tag at the token that speaks for each word; with a chain, all tags of a sentence are one answer."""
 
     def __init__(self, task: Task, given: Given, *, dropout: float) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Tags(nn.Module):
 
 
 def word_places(views: Sequence[View], device: torch.device) -> tuple[Tensor, Tensor]:
-    """The first token of each word that was not cut off, and which of these places are words."""
+    """The token that speaks for each word that was not cut off, and which of these places are words."""
     found = [[t for t in view.words if t >= 0] for view in views]
     W = max(1, *map(len, found))
     at_BW = torch.tensor([row + [0] * (W - len(row)) for row in found], device=device)

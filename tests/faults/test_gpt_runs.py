@@ -242,10 +242,25 @@ def test_f41_special_tokens_that_were_drawn_at_random_are_told(tmp_path: Path) -
     gpt.save(tmp_path)
     tensors(lambda found: found.update({WORDS: found[WORDS][:-3].clone()}))(tmp_path)
     edited(vocab_size=gpt.tokenizer.plain)(tmp_path)
+    table = json.loads((tmp_path / "config.json").read_text())
+    del table["lmcompare"]  # what only our own folders have
+    (tmp_path / "config.json").write_text(json.dumps(table))
     found = Gpt.load(tmp_path, seed=5)
     assert found.encoder.words.weight[:-3].equal(gpt.encoder.words.weight[:-3])
     assert not found.encoder.words.weight[-3:].equal(gpt.encoder.words.weight[-3:])
     assert len(found.warnings) == 1 and "_classify_" in found.warnings[0]
+
+
+def test_every_fine_tuning_seed_draws_new_special_tokens(tmp_path: Path) -> None:
+    """A bare language model of ours is saved without them, a fine-tuned one with them."""
+    gpt = made("transformer")
+    gpt.save(tmp_path / "bare", {})
+    one, other = (Gpt.load(tmp_path / "bare", seed=seed) for seed in (1, 2))
+    assert not one.warnings and not one.encoder.words.weight[-3:].equal(other.encoder.words.weight[-3:])
+    for loaded in (one, other):
+        assert loaded.encoder.words.weight[:-3].equal(gpt.encoder.words.weight[:-3])
+    gpt.save(tmp_path / "tuned")
+    assert Gpt.load(tmp_path / "tuned", seed=1).encoder.words.weight.equal(gpt.encoder.words.weight)
 
 
 def write_release(folder: Path) -> None:

@@ -70,7 +70,14 @@ def test_features_vectors_and_the_corpus_again(model: Path) -> None:
     sentences.write_text("the old cat\na new dog ran\n")
     answer("extract", model, "--text", sentences, "--out", model.with_name(f"{model.name}.npz"))
     assert answer("eval", model)["metrics"]["positions"] > 10
-    adapted = ["--model", model, "--corpus", "task:micro.sentiment", "--out", model.with_name(f"{model.name}-on")]
+    adapted = [
+        "--model",
+        model,
+        "--corpus",
+        "task:micro.sentiment",
+        "--out",
+        model.with_name(f"{model.name}-on"),
+    ]
     answer("pretrain", "gpt", *adapted, *sets([s for s in TINY if s.startswith(("training", "objective"))]))
 
 

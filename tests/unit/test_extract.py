@@ -1,4 +1,4 @@
-"""A vector a word and layer: what any backend answers, how long lines are cut, and the files that hold it."""
+"""A vector a word and layer: what any backend answers, and the files that hold it."""
 
 import errno
 import json
@@ -15,16 +15,15 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lmcompare import files, models, registry, signals, word_vectors
 from lmcompare.errors import DataError, ModelError, ResourceError, Stopped, UserError
 from lmcompare.experiments import extract as experiment
 from lmcompare.progress import Progress
+from lmcompare.text.bpe import train_bpe
 from lmcompare.text.wordpiece import train_wordpiece
 from lmcompare.text.words import train_words
-from lmcompare.word_vectors import WordVectors, cuts, shares
+from lmcompare.word_vectors import WordVectors
 from tests.contracts.backends_of_tests import LikeElmo
 
 TEXTS = ["the cat sat on the mat", "a dog ran far", "the dog saw the cat and the mat", "unbelievable mats"]
@@ -35,6 +34,16 @@ def bert(positions: int = 40, pieces: int = 45) -> Any:
     tokenizer = train_wordpiece(TEXTS, size=pieces, min_frequency=1)
     shape = {"layers": 2, "width": 12, "heads": 2, "positions": positions, "init_std": 0.3}
     return drawn(registry.backends.build({"name": "bert", **shape}, tokenizer))
+
+
+def gpt(positions: int = 40, pieces: int = 45, network: str = "transformer") -> Any:
+    tokenizer = train_bpe(TEXTS, size=pieces, min_frequency=1)
+    shape = {"layers": 2, "width": 12, "heads": 2, "cells": 9, "positions": positions, "init_std": 0.3}
+    return drawn(registry.backends.build({"name": "gpt", "network": network, **shape}, tokenizer))
+
+
+def gpt_lstm(positions: int = 40, pieces: int = 45) -> Any:
+    return gpt(positions, pieces, "lstm")
 
 
 def elmo() -> Any:
@@ -52,15 +61,16 @@ def drawn(backend: Any) -> Any:
     return backend
 
 
-BACKENDS = {"bert": bert, "elmo": elmo, "static": static, "like-elmo": lambda: drawn(LikeElmo())}
-WHOLE_WORDS = [name for name in BACKENDS if name != "bert"]
+IN_PIECES = {"bert": bert, "gpt": gpt, "gpt-lstm": gpt_lstm}
+WHOLE_WORDS = {"elmo": elmo, "static": static, "like-elmo": lambda: drawn(LikeElmo())}
+BACKENDS = IN_PIECES | WHOLE_WORDS
 
 
 def run(model: Path, text: Path, out: Path, **how: Any) -> dict[str, Any]:
     return experiment.extract(str(model), text, out, progress=Progress(), **how)
 
 
-@pytest.fixture(params=["bert", "elmo", "static"])
+@pytest.fixture(params=["bert", "gpt", "elmo", "static"])
 def model(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     backend = BACKENDS[request.param]()
     backend.save(tmp_path / request.param)
@@ -75,7 +85,7 @@ def text(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", WHOLE_WORDS)
-@pytest.mark.parametrize("pieces", ["first", "mean"])
+@pytest.mark.parametrize("pieces", [None, "first", "mean", "last"])
 def test_whole_words_have_the_vectors_that_the_encoder_gives_a_line_alone(name: str, pieces: Any) -> None:
     backend = BACKENDS[name]()
     for words, x_LWD in zip(LINES, WordVectors(backend, pieces=pieces).stream(LINES), strict=True):
@@ -83,25 +93,6 @@ def test_whole_words_have_the_vectors_that_the_encoder_gives_a_line_alone(name: 
         alone = torch.stack(backend.encoder(backend.stack([view])))[:, 0].detach().numpy()
         assert x_LWD.shape == (backend.depth + 1, len(words), backend.width)
         np.testing.assert_allclose(x_LWD, alone, rtol=1e-4, atol=1e-5)
-
-
-def test_a_word_in_pieces_has_the_first_ones_vector_or_their_mean() -> None:
-    backend = bert()
-    first, mean = (list(WordVectors(backend, pieces=p).stream(LINES)) for p in ("first", "mean"))
-    longest = 0
-    for n, words in enumerate(LINES):
-        pieces = backend.tokenizer.encode_words(words)
-        ids, segments = backend.sequence([[piece for ids in pieces for piece in ids]])
-        view = word_vectors.View(ids, segments)
-        alone = torch.stack(backend.encoder(backend.stack([view])))[:, 0].detach().numpy()
-        place = 1
-        for w, ids in enumerate(pieces):
-            mine = alone[:, place : place + len(ids)]
-            np.testing.assert_allclose(first[n][:, w], mine[:, 0], rtol=1e-4, atol=1e-5)
-            np.testing.assert_allclose(mean[n][:, w], mine.mean(1), rtol=1e-4, atol=1e-5)
-            place, longest = place + len(ids), max(longest, len(ids))
-    assert longest > 2
-    assert not np.allclose(first[3], mean[3])
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -130,47 +121,6 @@ def test_only_a_pool_of_lines_is_held_at_a_time(monkeypatch: pytest.MonkeyPatch)
     for _ in range(6):
         next(made)
     assert taken <= 8
-
-
-@given(
-    st.lists(st.integers(1, 6), min_size=1, max_size=60).map(lambda sizes: np.cumsum([1, *sizes])),
-    st.integers(6, 20),
-)
-def test_windows_fit_and_answer_for_every_word_once(bounds: np.ndarray, room: int) -> None:
-    spans = cuts(bounds, room)
-    assert spans is not None
-    assert all(first < last and bounds[last] - bounds[first] <= room for first, last in spans)
-    kept = shares(spans)
-    assert [word for part in kept for word in part] == list(range(len(bounds) - 1))
-    for part, (first, last) in zip(kept, spans, strict=True):
-        assert all(first <= word < last for word in part)
-
-
-def test_a_word_is_read_where_it_stands_farthest_from_a_cut() -> None:
-    spans = cuts(np.arange(1, 32), 10)  # thirty words of a piece each
-    assert spans == [(0, 10), (5, 15), (10, 20), (15, 25), (20, 30)]
-    assert [(part.start, part.stop) for part in shares(spans)] == [
-        (0, 8),
-        (8, 13),
-        (13, 18),
-        (18, 23),
-        (23, 30),
-    ]
-    assert cuts(np.array([1, 3, 9]), 5) is None
-
-
-def test_a_line_beyond_the_positions_is_read_in_windows() -> None:
-    backend, words = bert(positions=12, pieces=200), ("the cat saw a dog and the mat " * 4).split()
-    vectors = WordVectors(backend)
-    (x_LWD,) = vectors.stream([words])
-    assert vectors.windowed == 1
-    (first,) = WordVectors(backend).stream([words[:10]])
-    np.testing.assert_allclose(x_LWD[:, :8], first[:, :8], rtol=1e-4, atol=1e-5)
-    (second,) = WordVectors(backend).stream([words[5:15]])
-    np.testing.assert_allclose(x_LWD[:, 8:13], second[:, 3:8], rtol=1e-4, atol=1e-5)
-    assert not np.allclose(x_LWD[-1, 8], first[-1, 8], atol=1e-3)
-    with pytest.raises(DataError, match="'unbelievable' alone has more pieces"):
-        list(WordVectors(bert(positions=5)).stream([["the", "unbelievable"]]))
 
 
 def test_states_that_go_on_are_rows_in_the_order_of_the_file() -> None:
@@ -376,7 +326,7 @@ def test_a_signal_ends_it_and_leaves_nothing(
 def test_the_family_of_a_model_is_seen_from_its_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("bert", "elmo", "static"):
+    for name in ("bert", "gpt", "elmo", "static"):
         BACKENDS[name]().save(tmp_path / name)
         assert models.family(str(tmp_path / name)) == name
     released = tmp_path / "released"

@@ -42,7 +42,9 @@ def test_runs_begin_as_soon_as_their_own_model_is_there(tmp_path: Path) -> None:
     rows, notes = run(tmp_path, study(soon=1, late=400))
     assert [arm for arm, _ in rows] == ["pretraining soon", "pretraining late", "floor", "soon", "late"]
     assert all(record.result is not None for _, record in rows)
-    ended = [note.partition(" · ")[2].partition(" ·")[0].partition(":")[0] for note in notes if note[0].isdigit()]
+    ended = [
+        note.partition(" · ")[2].partition(" ·")[0].partition(":")[0] for note in notes if note[0].isdigit()
+    ]
     assert ended.index("soon") < ended.index("pretraining late") < ended.index("late")
     assert notes[-1].startswith("5/5 ")
     again, second = run(tmp_path, study(soon=1, late=400))

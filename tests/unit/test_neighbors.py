@@ -19,7 +19,7 @@ from lmcompare.progress import Progress
 from lmcompare.text.words import WORD
 from lmcompare.types import Example
 from lmcompare.word_vectors import TASK
-from tests.unit.test_extract import bert, elmo, static
+from tests.unit.test_extract import bert, elmo, gpt, gpt_lstm, static
 
 PLAYS = [
     "the play was on at the theater.",
@@ -100,7 +100,7 @@ def test_what_is_drawn_holds_the_word_and_is_not_the_sentence_itself(corpus: Pat
 
 
 @pytest.mark.parametrize("layer", ["top", "mix", "0"])
-@pytest.mark.parametrize("make", [bert, elmo], ids=["bert", "elmo"])
+@pytest.mark.parametrize("make", [bert, gpt, gpt_lstm, elmo])
 def test_scores_are_the_cosines_of_the_words_own_vectors(
     corpus: Path, tmp_path: Path, make: Any, layer: str
 ) -> None:
