@@ -86,7 +86,9 @@ class Grid:
         return dict(enumerate(studies.jobs(self.study, paths)))
 
     def _model_of(self, job: Job) -> str:
-        return next(arm.model for arm in self.study.arms if arm.name == job["arm"])
+        """The model whose weights a run needs."""
+        name = next(arm.model for arm in self.study.arms if arm.name == job["arm"])
+        return (self.study.models[name].like or name) if name else ""
 
     def _perform(self, keys: list[Key]) -> None:
         """Make what waits, some runs at a time; a model that is done lets the runs begin that use it."""

@@ -15,6 +15,7 @@ class Model(Frozen):
     backend: str
     pretrain: str = ""  # a preset of configs/pretrain, or a file
     model: str = ""  # a run, a folder or a hub id
+    like: str = ""  # another of the study's models, whose weights these are
     config: str = ""  # preset of the arms that name none; absent: the backend's
     set: Table = Field(default_factory=dict)
 
@@ -42,6 +43,11 @@ class Study(Frozen):
 def read(name: str, assignments: list[str]) -> Study:
     table = configs.assign(configs.read_table(name, "studies"), assignments)
     study = configs.parse(Study, table, f"study {name}")
+    for key, model in study.models.items():
+        if model.like and (model.like not in study.models or study.models[model.like].like or model.pretrain):
+            raise UserError(
+                f"study {name}: model {key!r} is like {model.like!r}, which is no model with weights of its own"
+            )
     for arm in study.arms:
         if bool(arm.baseline) == bool(arm.mode):
             raise UserError(f"study {name}: arm {arm.name!r} needs a baseline or a mode, and not both")
@@ -79,7 +85,7 @@ def jobs(study: Study, model_paths: dict[str, str]) -> list[Table]:
                 else:
                     kind, model = "transfer", study.models[arm.model]
                     table = configs.read_table(arm.config or model.config or model.backend, arm.mode)
-                    chosen = {"backend": model.backend, "model": model_paths[arm.model]}
+                    chosen = {"backend": model.backend, "model": model_paths[model.like or arm.model]}
                     table = configs.merge(table, {**common, **chosen})
                 table = configs.merge(table, arm.set)
                 planned.append({"kind": kind, "arm": arm.name, "task": task, "seed": seed, "config": table})

@@ -52,6 +52,15 @@ def test_runs_begin_as_soon_as_their_own_model_is_there(tmp_path: Path) -> None:
     assert not [note for note in second if "accuracy" in note]  # nothing but the models was even looked at
 
 
+def test_a_model_may_have_the_weights_of_another(tmp_path: Path) -> None:
+    table = study(one=1).model_dump()
+    table["models"]["again"] = {"backend": "bert", "like": "one", "config": "bert-micro"}
+    table["arms"].append({"name": "again", "mode": "finetune", "model": "again", "set": QUICK})
+    rows, _ = run(tmp_path, studies.Study.model_validate(table))
+    models = {arm: record.config.get("model") for arm, record in rows}
+    assert models["again"] == models["one"] == str(dict(rows)["pretraining one"].path)
+
+
 def test_a_lost_model_takes_its_own_runs_with_it(tmp_path: Path) -> None:
     rows, notes = run(tmp_path, study(good=1, bad=-1))
     failed = {arm for arm, record in rows if record.result is None}
@@ -61,6 +70,6 @@ def test_a_lost_model_takes_its_own_runs_with_it(tmp_path: Path) -> None:
 
 def test_where_no_run_is_left_the_study_fails_as_its_model_did(tmp_path: Path) -> None:
     lost = study(bad=-1)
-    with pytest.raises(UserError, match="pretraining bad failed: .*no-such-file") as caught:
+    with pytest.raises(UserError, match=r"pretraining bad failed: .*no-such-file") as caught:
         run(tmp_path, lost.model_copy(update={"arms": lost.arms[1:]}))
     assert caught.value.status == 3
