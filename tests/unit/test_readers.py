@@ -313,3 +313,22 @@ def test_one_view_readers_of_spans_keep_the_place_of_their_first_token() -> None
     for b, (start, end) in enumerate(made.head._ends(batch).tolist()):
         spans = made.head._places(batch.views[b].spans)
         assert (spans[start][0], spans[end][1]) == batch.examples[b].label[0]
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_the_states_are_those_of_a_packed_sequence(layers: int) -> None:
+    """Whatever stands behind a text, in both directions, with the gradients."""
+    from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+    torch.manual_seed(0)
+    lstm, lengths = parts.bilstm(7, 5, layers), torch.tensor([9, 1, 4, 8])
+    x, mask = torch.randn(4, 9, 7, requires_grad=True), torch.arange(9)[None] < lengths[:, None]
+    packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    expected = pad_packed_sequence(lstm(packed)[0], batch_first=True)[0]
+    found = parts.contextual(lstm, x, mask)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    wanted = torch.autograd.grad(expected.square().sum(), [x, *lstm.parameters()])
+    for one, other in zip(
+        torch.autograd.grad(found.square().sum(), [x, *lstm.parameters()]), wanted, strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
