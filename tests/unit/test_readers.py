@@ -199,14 +199,14 @@ def test_two_texts_come_without_markers(name: str) -> None:
     example = Example("1", ("the cat sat on the mat", "a dog"), "a")
     a, b = (encode(text) for text in example.texts)
     assert sides(name, TASKS["two texts"][0], example) == [[a], [b]]
-    both = [[a, b], [b, a]] if name == "like-gpt" else [[a], [b]]
+    both = [[a, b], [b, a]] if "gpt" in name else [[a], [b]]
     assert sides(name, TASKS["symmetric score"][0], replace(example, label=1.0)) == both
     choice = Example("2", ("the cat sat",), 0, options=("on the mat", "a dog"))
     x, o, p = (encode(text) for text in (*choice.texts, *choice.options))
     assert sides(name, TASKS["choice"][0], choice) == [[x, x], [o, p]]
 
 
-@pytest.mark.parametrize("name", ["bert", "like-elmo"])
+@pytest.mark.parametrize("name", ["bert", "gpt", "like-elmo"])
 def test_a_question_and_the_windows_of_its_context(name: str) -> None:
     encode = BACKENDS[name]().tokenizer.encode
     question, context = "who sat", " ".join(["the cat sat on the mat and the dog ran"] * 4)
