@@ -126,9 +126,8 @@ class Grid:
         """Let a run wait for its turn, unless the ledger knows it as finished."""
         entry = fingerprint({**self.around, **job, "weights": look(model_folder(job))})
         known = self.ledger.record(entry)
-        if (
-            known is not None and job["kind"] != "pretrain"
-        ):  # which looks itself whether its corpus has changed
+        # A pretraining looks by itself whether its corpus has changed.
+        if known is not None and job["kind"] != "pretrain":
             self.made[key] = (job["arm"], known)
             return
         place = {"runs": str(self.folder), "data": str(self.data) if self.data else None, "force": self.force}

@@ -130,9 +130,8 @@ def using(table: configs.Table, room: str, data: Path | None) -> dict[str, Any]:
     """A transfer preset; with `--set model=... --set task.name=...` also its parameters and an example."""
     from lmcompare import models
 
-    backend = (
-        models.family(table["model"]) if table.get("model") else "bert"
-    )  # no other word of a preset names it
+    # A preset names no backend: the model does.
+    backend = models.family(table["model"]) if table.get("model") else "bert"
     config = configs.Transfer.model_validate({"backend": backend, "task": {"name": ""}, **table})
     full = configs.dump(config)
     for key in ("transfer", "optimizer", "schedule"):

@@ -40,9 +40,8 @@ def transfer(
     path = results.place(out, f"{mode}-{config.backend}{start}-{found.task.name}-s{config.seed}", identity)
     if not force and (done := results.done(path, identity)):
         return done
-    learner = TaskLearner(
-        backend, found.task, config.transfer
-    )  # what cannot be built leaves no folder behind
+    # What cannot be built leaves no folder behind.
+    learner = TaskLearner(backend, found.task, config.transfer)
     learner.draw(config.seed)
     with (
         signals.watched(),
