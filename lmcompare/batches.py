@@ -82,6 +82,10 @@ class Independent:
     def carry(self, total: Callable[[Tensor], Tensor]) -> None:
         """Nothing."""
 
+    def height(self, name: str) -> int:
+        """How many layers below a head a weight stands: none, where nothing is fine-tuned."""
+        return 0
+
 
 def shares(batch: np.ndarray, *, world: int, rank: int, micro: int | None) -> list[np.ndarray]:
     """This process's part of a batch, in pieces of at most `micro` examples."""

@@ -1,7 +1,10 @@
-"""What is computed once and used again: tokenized corpora and the layers of frozen encoders. Safe to remove."""
+"""What is computed once and used again: tokenized corpora, what is cut from them, and the layers of frozen encoders.
+Safe to remove, but for what a running process has open."""
 
 import os
+import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,8 @@ from typing import Any
 from lmcompare import files
 from lmcompare.errors import UserError, unknown
 
-ROOMS = ("features", "tokens")
+ROOMS = ("features", "tokens", "instances")
+UNFINISHED = re.compile(r"\.([^/]+)\.part$")  # what a process was killed over, or is still busy with
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,26 @@ def root() -> Path:
 def entries() -> list[Entry]:
     found = []
     for room in ROOMS:
-        for path in sorted((root() / room).glob("[!.]*")):
-            manifest = path / files.MANIFEST
-            about = files.read_json(manifest).get("about", "") if manifest.is_file() else "damaged"
-            found.append(Entry(room, path.name, path, files.size(path), about))
+        for path, about in _folders(root() / room):
+            name = UNFINISHED.sub(r"\1", path.relative_to(root() / room).as_posix())
+            found.append(Entry(room, name, path, files.size(path), about))
     return found
+
+
+def _folders(room: Path) -> Iterator[tuple[Path, str]]:
+    """What is kept here, and what it says of itself; a folder of such folders stands for them."""
+    for path in sorted(p for p in room.glob("*") if p.is_dir()):
+        manifest = path / files.MANIFEST
+        if UNFINISHED.search(path.name):
+            yield path, "unfinished"
+        elif path.name.startswith("."):
+            continue
+        elif manifest.is_file():
+            yield path, files.read_json(manifest).get("about", "")
+        elif below := list(_folders(path)):
+            yield from below
+        else:
+            yield path, "damaged"
 
 
 def remove(names: list[str]) -> dict[str, Any]:
@@ -49,6 +68,8 @@ def remove(names: list[str]) -> dict[str, Any]:
         gone += [e for e in chosen if e not in gone]
     for entry in gone:
         shutil.rmtree(entry.path)
+        if entry.path.parent.name not in ROOMS and not any(entry.path.parent.iterdir()):
+            entry.path.parent.rmdir()
     return table(gone, "removed from")
 
 

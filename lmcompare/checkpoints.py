@@ -30,6 +30,22 @@ class State:
     average: float | None = None  # of the loss, over the last twenty steps or so
     tokens: int = 0
     stopped: str = ""  # why the run ended, once it has
+    phase: int = 0  # which part of the plan it is in, and what it had done when that began
+    began: int = 0
+    began_tokens: int = 0
+    clock: int = 0  # milliseconds of this phase, where its budget is in minutes
+    micro: int | None = None  # examples a forward pass, once memory has not sufficed for more
+
+    def next_phase(self) -> "State":
+        """At the beginning of the next part of the plan: nothing is stopped, and no figure is the best one yet."""
+        return State(
+            step=self.step,
+            evaluated=self.evaluated,
+            tokens=self.tokens,
+            phase=self.phase + 1,
+            began=self.step,
+            began_tokens=self.tokens,
+        )
 
 
 def save(
@@ -99,6 +115,11 @@ def latest(folder: Path) -> tuple[Path | None, list[str]]:
             + "\n  start it again from nothing with --force"
         )
     return None, []
+
+
+def phase(path: Path) -> int:
+    """Which part of its plan a checkpoint is in."""
+    return int(files.read_json(path / "state.json")["state"].get("phase", 0))
 
 
 def restore(path: Path, module: "torch.nn.Module", optimizer: "torch.optim.Optimizer") -> State:

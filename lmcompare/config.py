@@ -6,7 +6,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -25,7 +25,10 @@ class Frozen(BaseModel):
 class Training(Frozen):
     """The one loop's settings, for pretraining and transfer alike."""
 
-    steps: int | None = Field(None, gt=0)  # optimizer steps; or, where it is absent,
+    # How long: the first of these that is set.
+    minutes: float | None = Field(None, gt=0)  # of the clock; no two machines end alike
+    tokens: int | None = Field(None, gt=0)  # real ones, without padding
+    steps: int | None = Field(None, gt=0)  # of the optimizer
     epochs: float | None = Field(None, gt=0)  # passes over the training examples
     batch: int = Field(32, gt=0)  # examples an optimizer step, over all processes and micro-batches
     micro: int | None = Field(None, gt=0)  # examples a forward pass; the rest is accumulated
@@ -42,10 +45,24 @@ class Training(Frozen):
 
 
 class Corpus(Frozen):
-    path: str = ""  # a file or folder of text, "micro", or "task:NAME", a task's training texts
+    # A file or folder of text, an id on the hub, "micro", or "task:NAME", a task's training texts.
+    path: str = ""
+    field: str = "text"  # where a row or a JSON line has its text
+    split: str = "train"  # of a data set on the hub
     documents: int = Field(20000, gt=0)  # micro: how many to make
     world: int = 0  # micro: the world's seed
     holdout: float = Field(0.02, gt=0, lt=1)  # documents kept for the held-out figures
+    workers: int | None = Field(None, gt=0)  # processes that cut and tokenize it; absent: one a core
+
+
+class Phase(Frozen):
+    """A part of a pretraining: what is otherwise there than in the config as a whole. It begins with the weights of the
+    part before it, a fresh optimizer, and its own schedule from the start."""
+
+    objective: Table = Field(default_factory=dict)
+    optimizer: Table = Field(default_factory=dict)
+    schedule: Table = Field(default_factory=dict)
+    training: Table = Field(default_factory=dict)
 
 
 class Pretrain(Frozen):
@@ -57,38 +74,80 @@ class Pretrain(Frozen):
         "optimizer": "optimizers", "schedule": "schedules",
     }  # fmt: skip
     backend: Table
-    model: str = (
-        ""  # a run or a folder to go on from, in place of random weights; its sizes are then the run's
-    )
+    # A run or a folder to go on from, in place of random weights; its sizes are then the run's.
+    model: str = ""
     tokenizer: Table
     corpus: Corpus = Corpus()
     objective: Table
     optimizer: Table
     schedule: Table
     training: Training
+    phases: tuple[Phase, ...] = ()  # one after the other; none: the whole is one
     seed: int = Field(1, ge=0)  # initial weights
     data_seed: int | None = Field(None, ge=0)  # order and masks; absent: the same as seed
 
+    @property
+    def order_seed(self) -> int:
+        return self.seed if self.data_seed is None else self.data_seed
 
-class Transfer(Frozen):
-    """`lmc finetune` and `lmc features`: a pretrained encoder and a task."""
+    def parts(self) -> "list[Pretrain]":
+        """The config of each phase."""
+        if not self.phases:
+            return [self]
+        whole = dump(self) | {"phases": []}
+        found = [
+            resolve(Pretrain, merge(whole, dump(phase)), f"phases, number {n}")
+            for n, phase in enumerate(self.phases, 1)
+        ]
+        if len({part.objective["name"] for part in found}) > 1:
+            raise UserError("phases: all must have one objective, whose heads go on from one to the next")
+        return found
 
-    kind: ClassVar[str] = "transfer"
+
+class Use(Frozen):
+    """A pretrained encoder, and how it learns: all that does not hang on the task."""
+
     rooms: ClassVar[dict[str, str]] = {
-        "task": "tasks", "transfer": "transfers", "optimizer": "optimizers", "schedule": "schedules",
+        "transfer": "transfers", "optimizer": "optimizers", "schedule": "schedules",
     }  # fmt: skip
     backend: str
     model: str = ""  # a run, a folder in the Hugging Face layout, or a hub id
     weights: Literal["pretrained", "random"] = "pretrained"  # random: the same network, drawn afresh
     transfer_layers: int | None = Field(None, ge=0)  # keep only so many; those above are drawn (absent: all)
-    task: Table
+    redraw_top: int | None = Field(None, gt=0)  # draw so many of the top layers afresh, and the pooler
     transfer: Table
+    examples: int | None = Field(None, gt=0)  # of the training ones to learn from (absent: all)
     length: int = Field(128, gt=2)  # most tokens a view
+    # span: tokens from window to window of a context; absent: half a window
+    stride: int | None = Field(None, gt=0)
     optimizer: Table
     schedule: Table
     training: Training
     seed: int = Field(1, ge=0)
     data_seed: int | None = Field(None, ge=0)
+
+
+class Transfer(Use):
+    """`lmc finetune` and `lmc features`: a pretrained encoder and a task."""
+
+    kind: ClassVar[str] = "transfer"
+    rooms: ClassVar[dict[str, str]] = {"task": "tasks", **Use.rooms}
+    task: Table
+
+
+class Multitask(Use):
+    """`lmc finetune` with several tasks: one encoder for all, and a head each."""
+
+    kind: ClassVar[str] = "multitask"
+    rooms: ClassVar[dict[str, str]] = {"tasks": "tasks", **Use.rooms}
+    tasks: list[Table] = Field(min_length=2)
+    # A task with n batches gets a share of the steps like n ** mixing: 1 in proportion, 0.5 by the root, 0 level.
+    mixing: float = Field(1.0, ge=0, le=1)
+
+    def alone(self, number: int) -> Transfer:
+        """What a run on one of the tasks would be."""
+        own = {key: value for key, value in self if key not in ("tasks", "mixing")}
+        return Transfer(**own, task=self.tasks[number])
 
 
 class Baseline(Frozen):
@@ -112,7 +171,7 @@ class Counted(Frozen):
 
 
 # Settings that change how a run is kept, never what comes out of it.
-OPERATIONAL = ("training.checkpoint_every", "training.checkpoint_seconds", "training.keep")
+OPERATIONAL = ("training.checkpoint_every", "training.checkpoint_seconds", "training.keep", "corpus.workers")
 
 
 def presets() -> Path:
@@ -176,8 +235,14 @@ def assign(table: Table, assignments: Iterable[str]) -> Table:
 def resolve(model: type[C], table: Table, where: str = "config") -> C:
     """The typed config with every component's defaults filled in, so that a run records all of them."""
     config = parse(model, table, where)
-    full = {key: registry.ROOMS[room].check(getattr(config, key), key) for key, room in model.rooms.items()}
+    full = {key: _checked(room, getattr(config, key), key) for key, room in model.rooms.items()}
     return config.model_copy(update=full)
+
+
+def _checked(room: str, value: Any, where: str) -> Any:
+    if isinstance(value, list):
+        return [_checked(room, item, f"{where}, number {n}") for n, item in enumerate(value, 1)]
+    return registry.ROOMS[room].check(value, where)
 
 
 def parse(model: type[C], table: Table, where: str = "config") -> C:
@@ -191,7 +256,9 @@ def _sentence(model: type[BaseModel], error: Any, where: str) -> str:
     *parents, key = [str(part) for part in error["loc"]]
     fields: Any = model
     for part in parents:
-        fields = fields.model_fields[part].annotation if part in fields.model_fields else fields
+        if part in fields.model_fields:  # else the number of a part of a list
+            found = fields.model_fields[part].annotation
+            fields = next((inner for inner in get_args(found) if inner is not Ellipsis), found)
     place = ".".join([*parents, key])
     if error["type"] == "extra_forbidden":
         return f"{where}: unknown key {place!r}; {nearest(key, fields.model_fields)}"

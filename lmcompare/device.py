@@ -5,7 +5,7 @@ processes, so gradients are added, never averaged, and the effective batch is th
 import contextlib
 import datetime
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +67,15 @@ class Machine:
         """Whether any process says so."""
         return bool(self.total(torch.tensor([float(flag)]))[0] > 0)
 
+    @contextlib.contextmanager
+    def main_first(self) -> Iterator[None]:
+        """What the main process computes and keeps, the others then find."""
+        if not self.main:
+            self.wait()
+        yield
+        if self.main:
+            self.wait()
+
     def wait(self) -> None:
         if self.world > 1:
             with peers():
@@ -86,6 +95,19 @@ def peers() -> Iterator[None]:
         ) from None
 
 
+def fitted(compute: Callable[[int], Any], size: int) -> Any:
+    """What `compute` makes with so many examples at a time, or with half as many where there is no room for them, and
+    so on: for what does not depend on how many are taken together."""
+    while True:
+        try:
+            return compute(size)
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+        size //= 2
+        torch.cuda.empty_cache()  # outside the handler, whose traceback holds on to what filled the memory
+
+
 def machine(precision: str = "auto", device: str | None = None) -> Machine:
     """This process's place: LMC_DEVICE or the first GPU or the CPU; rank and world from the launcher's environment."""
     name = device or os.environ.get("LMC_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -103,7 +125,7 @@ def machine(precision: str = "auto", device: str | None = None) -> Machine:
         torch.set_float32_matmul_precision("high")
     if world > 1 and not dist.is_initialized():
         backend = "nccl" if where.type == "cuda" else "gloo"
-        dist.init_process_group(backend, timeout=datetime.timedelta(seconds=1800))
+        dist.init_process_group(backend, timeout=datetime.timedelta(hours=4))
     bf16 = precision == "bf16" or (
         precision == "auto" and where.type == "cuda" and torch.cuda.is_bf16_supported()
     )

@@ -22,16 +22,22 @@ def predict(
     device: "torch.device",
     check: Callable[[], None] = lambda: None,
 ) -> list[Prediction]:
-    """One prediction an example, in the order of the examples; batches of similar length."""
+    """One prediction an example, in the order of the examples; batches of similar length, as large as memory allows."""
+    from lmcompare.device import fitted
+
     learner.train(False)
     learner.body.watch(dataset)
     order = np.argsort(dataset.lengths, kind="stable")
-    rows: list[Any] = [None] * len(dataset)
-    for chosen in np.split(order, range(size, len(order), size)):
-        check()
-        for i, row in zip(chosen, learner.answers(dataset, chosen, device), strict=True):
-            rows[i] = row
-    return rows
+
+    def by(size: int) -> list[Prediction]:
+        rows: list[Any] = [None] * len(dataset)
+        for chosen in np.split(order, range(size, len(order), size)):
+            check()
+            for i, row in zip(chosen, learner.answers(dataset, chosen, device), strict=True):
+                rows[i] = row
+        return rows
+
+    return fitted(by, size)
 
 
 def score(task: Task, predictions: list[Prediction]) -> Values:

@@ -4,6 +4,7 @@ the hub."""
 import os
 import re
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -15,9 +16,12 @@ HUB_ID = re.compile(r"(?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*")
 # Weights as safetensors and plain tables only: nothing that could run code is ever fetched.
 FETCHED = [
     "config.json",
+    "lineage.json",
     "model.safetensors",
     "tokenizer.json",
     "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
     "vocab.txt",
     "vocab.json",
     "merges.txt",
@@ -111,9 +115,11 @@ def family(name: str) -> str:
     for backend in registry.backends.names():
         if kind in getattr(registry.backends.get(backend), "kinds", [backend]):
             return backend
+    if readable(kind):
+        return "auto"
     looked = (
         "a run's run.json, options.json with an .hdf5 file, params_shapes.json with .npy files, config.json with a "
-        "model_type of ours, a .txt or .vec file of word vectors"
+        "model_type of ours or of transformers, a .txt or .vec file of word vectors"
     )
     told = f"config.json says {kind!r}" if kind else f"none of these is there: {looked}"
     raise ModelError(f"{name}: no backend is known for it ({told}); name one with --backend")
@@ -127,6 +133,17 @@ def _model_type(path: Path) -> str:
     return str(table.get("model_type", "")) if isinstance(table, dict) else ""
 
 
+def readable(kind: str) -> bool:
+    """Whether transformers has a model of this kind, with an encoder or a decoder and not both."""
+    if not kind:
+        return False
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING, CONFIG_MAPPING_NAMES
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
+
+    known = kind in CONFIG_MAPPING_NAMES and kind in MODEL_MAPPING_NAMES
+    return known and not CONFIG_MAPPING[kind].is_encoder_decoder
+
+
 def load(family: str, name: str, *, seed: int = 0) -> Any:
     """A backend with its weights; the seed draws what the folder may lack."""
     return registry.loader(registry.backends.get(family))(find(name), seed=seed)
@@ -134,11 +151,23 @@ def load(family: str, name: str, *, seed: int = 0) -> Any:
 
 def redraw_above(backend: Any, layers: int, seed: int) -> None:
     """Keep the embeddings and the lowest layers, and draw the rest afresh."""
-    layer_of = getattr(backend, "layer_of", None)
-    if layer_of is None:
-        raise UserError(f"transfer_layers: {backend.name} has no stack of layers of which some could be kept")
-    if layers > backend.depth:
-        raise UserError(f"transfer_layers: {layers} is more than the {backend.depth} layers of the model")
+    layer_of = stack_of(backend, layers, "transfer_layers")
     kept = {k: v.clone() for k, v in backend.encoder.state_dict().items() if layer_of(k) <= layers}
     backend.draw(seed)
     backend.encoder.load_state_dict(kept, strict=False)
+
+
+def redraw_top(backend: Any, layers: int, seed: int) -> None:
+    """Draw so many of the top layers afresh, and what pools them (Zhang et al. 2021, §5); keep the rest."""
+    stack_of(backend, layers, "redraw_top")
+    redraw_above(backend, backend.depth - layers, seed)
+
+
+def stack_of(backend: Any, layers: int, key: str) -> Callable[[str], int]:
+    """Which layer a weight belongs to, where the model has at least so many."""
+    layer_of = getattr(backend, "layer_of", None)
+    if layer_of is None:
+        raise UserError(f"{key}: {backend.name} has no stack of layers of which some could be kept")
+    if layers > backend.depth:
+        raise UserError(f"{key}: {layers} is more than the {backend.depth} layers of the model")
+    return layer_of

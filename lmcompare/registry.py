@@ -97,8 +97,9 @@ def loader(builder: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def annotations(builder: Callable[..., Any]) -> dict[str, Any]:
-    called: Any = vars(builder)["__init__"] if isinstance(builder, type) else builder
-    return get_type_hints(called)
+    if not isinstance(builder, type):
+        return get_type_hints(builder)
+    return get_type_hints(next(vars(c)["__init__"] for c in builder.__mro__ if "__init__" in vars(c)))
 
 
 def typed(value: Any, hint: Any, where: str) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
+from lmcompare import lineage
 from lmcompare.comparison import (
     Cell,
     Comparison,
@@ -129,7 +130,7 @@ def _run_facts(arm: str, record: "Record", metric: str | None) -> RunFacts:
         status=record.status,
         kind=result.get("kind"),
         backend=result.get("backend"),
-        weights=result.get("weights"),
+        weights="taught" if lineage.taught(result.get("lineage") or []) else result.get("weights"),
         value=value,
         undefined=why,
         seconds=_finite(result.get("seconds")),

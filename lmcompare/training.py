@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lmcompare import batches, checkpoints, files, randomness, registry, signals
+from lmcompare import batches, budget, checkpoints, files, randomness, registry, signals
 from lmcompare.checkpoints import State
 from lmcompare.config import Training
 from lmcompare.device import Machine
@@ -33,12 +33,12 @@ class Learner(Protocol):
     weights: dict[str, float]  # of the losses in the total
     metric: str  # the figure by which the best step is chosen
     higher_is_better: bool
-    carried: dict[
-        str, Tensor
-    ]  # what goes on from one step to the next besides weights, such as an LSTM's state
+    # What goes on from one step to the next besides weights, such as an LSTM's state.
+    carried: dict[str, Tensor]
 
     def order(self, *, batch: int, seed: int, epoch: int, buckets: bool) -> list[np.ndarray]: ...
     def carry(self, total: Callable[[Tensor], Tensor]) -> None: ...
+    def height(self, name: str) -> int: ...  # layers between a weight and the heads
     def batch(self, chosen: np.ndarray, epoch: int) -> Any: ...
     def counts(self, batch: Any) -> dict[str, float]: ...
     def losses(self, batch: Any) -> dict[str, Tensor]: ...
@@ -62,25 +62,27 @@ class Loop:
         seed: int,
         evaluate: Evaluate,
         progress: Progress,
+        before: State | None = None,  # what the phase before this one ended in
     ) -> None:
         self.learner, self.plan, self.run, self.machine = learner, plan, run, machine
         self.seed, self.evaluate, self.progress = seed, evaluate, progress
         self.order: tuple[int, list[np.ndarray]] = (-1, [])
         self.per_epoch = len(self._batches(0))
-        self.steps = plan.steps or max(1, round((plan.epochs or 1.0) * self.per_epoch))
+        self.budget = budget.of(plan, self.per_epoch)
         self.eval_every = plan.eval_every or self.per_epoch
-        self.optimizer = registry.optimizers.build(optimizer, learner.named_parameters())
+        self.optimizer = registry.optimizers.build(optimizer, learner.named_parameters(), learner.height)
         self.peak = [group["lr"] for group in self.optimizer.param_groups]
         shape = {k: v for k, v in schedule.items() if k != "name"}
         curve = registry.schedules.get(schedule["name"])
-        self.factor: Callable[[int], float] = lambda step: curve(step, self.steps, **shape)
-        self.state = State()
+        self.factor: Callable[[int], float] = lambda used: curve(used, self.budget.total, **shape)
+        self.state = before.next_phase() if before else State()
         self.saved_at, self.saved_step = time.monotonic(), -1
 
     def fit(self) -> State:
-        """Train until the steps are done, the figure stops rising, or a signal asks for the end."""
+        """Train until the budget is used up, the figure stops rising, or a signal asks for the end."""
         self._resume()
-        self.progress.start(self.steps, self.state.step)
+        self.progress.start(self.budget.total, self.budget.used(self.state))
+        self.ticked = time.monotonic()
         try:
             while True:
                 if self._evaluation_due():
@@ -102,38 +104,78 @@ class Loop:
 
     def _step(self) -> None:
         """One optimizer step over one batch, in as many pieces as `micro` and the processes ask for."""
-        step, learner, machine = self.state.step, self.learner, self.machine
-        epoch, place = divmod(step, self.per_epoch)
-        pieces = batches.shares(
-            self._batches(epoch)[place],
-            world=machine.world,
-            rank=machine.rank,
-            micro=self.plan.micro,
-        )
-        prepared = [learner.batch(piece, epoch) for piece in pieces if len(piece)]
+        learner, machine = self.learner, self.machine
+        prepared = self._pieces()
         counts = self._totals([learner.counts(batch) for batch in prepared])
         tokens = int(machine.total(torch.tensor([float(sum(b.tokens for b in prepared))]))[0])
         learner.train()
+        while True:
+            try:
+                sums = self._backward(prepared, counts)
+                break
+            except torch.OutOfMemoryError as error:
+                size = self._halve(error)
+            torch.cuda.empty_cache()  # outside the handler, whose traceback holds on to what filled the memory
+            prepared = self._pieces()
+            self.run.warn(
+                f"step {self.state.step}: out of memory; passes of {size} examples from here on, the batch is the same"
+            )
+        learner.carry(machine.total if machine.world > 1 else lambda tensor: tensor)
+        machine.total_gradients(learner.parameters())
+        norm = float(torch.nn.utils.clip_grad_norm_(learner.parameters(), self.plan.clip))
+        means = {k: v / max(1.0, counts[k]) for k, v in self._totals(sums).items() if counts[k]}
+        self._tick()
+        self._apply(means, norm, tokens)
+
+    def _pieces(self) -> list[Any]:
+        """This process's part of the step's batch, in as many pieces as its memory asks for."""
+        epoch, place = divmod(self.state.step - self.state.began, self.per_epoch)
+        pieces = batches.shares(
+            self._batches(epoch)[place],
+            world=self.machine.world,
+            rank=self.machine.rank,
+            micro=self.state.micro or self.plan.micro,
+        )
+        return [self.learner.batch(piece, epoch) for piece in pieces if len(piece)]
+
+    def _backward(self, prepared: list[Any], counts: dict[str, float]) -> list[dict[str, Any]]:
+        """The gradient of the whole batch, a piece after the other; and the pieces' summed losses."""
+        learner, machine = self.learner, self.machine
         self.optimizer.zero_grad(set_to_none=True)
         sums = []
         for number, batch in enumerate(prepared):
-            torch.manual_seed(randomness.number(self.seed, step, machine.rank, number))  # dropout
+            torch.manual_seed(randomness.number(self.seed, self.state.step, machine.rank, number))  # dropout
             with machine.autocast():
                 losses = learner.losses(batch.to(machine.device))
             total = sum(learner.weights[k] * loss / max(1.0, counts[k]) for k, loss in losses.items())
             total.backward()
             sums.append({k: loss.detach().float() for k, loss in losses.items()})
-        learner.carry(machine.total if machine.world > 1 else lambda tensor: tensor)
-        machine.total_gradients(learner.parameters())
-        norm = float(torch.nn.utils.clip_grad_norm_(learner.parameters(), self.plan.clip))
-        means = {k: v / max(1.0, counts[k]) for k, v in self._totals(sums).items()}
-        self._apply(means, norm, tokens)
+        return sums
+
+    def _halve(self, error: Exception) -> int:
+        """Half as many examples a pass, now that there was no room for so many; a single one cannot be halved."""
+        whole = -(-self.plan.batch // self.machine.world)
+        size = min(self.state.micro or self.plan.micro or whole, whole)
+        if size == 1:
+            raise error
+        self.state.micro = size // 2
+        self.run.event("out of memory", step=self.state.step, micro=self.state.micro)
+        return self.state.micro
+
+    def _tick(self) -> None:
+        """Move the phase's clock on, by the main process's time; only a budget in minutes asks for it."""
+        if self.budget.unit != "minutes":
+            return
+        passed = int(1000 * (time.monotonic() - self.ticked))
+        self.ticked += passed / 1000
+        told = torch.tensor([float(passed if self.machine.main else 0)])
+        self.state.clock += int(self.machine.total(told)[0])
 
     def _apply(self, means: dict[str, float], norm: float, tokens: int) -> None:
         """Move the weights, unless the step is not finite: that is logged as such and never averaged away."""
         state = self.state
         loss = sum(self.learner.weights[k] * v for k, v in means.items())
-        rate = self.factor(state.step)
+        rate = self.factor(self.budget.used(state))
         state.step += 1
         if not (math.isfinite(loss) and math.isfinite(norm)):
             state.bad_steps += 1
@@ -157,17 +199,17 @@ class Loop:
             losses = {k: round(v, 6) for k, v in means.items()}
             row = {"step": state.step, "loss": round(loss, 6), "losses": losses}
             self._log({**row, "rate": self.optimizer.defaults["lr"] * rate, "grad_norm": round(norm, 6)})
-        self.progress.update(state.step, loss=loss, tokens=tokens)
+        self.progress.update(self.budget.used(state), loss=loss, tokens=tokens)
         self._end_if_done()
 
     def _end_if_done(self) -> None:
-        if self.state.step >= self.steps:
-            self.state.stopped = "steps"
+        if self.budget.over(self.state):
+            self.state.stopped = self.budget.unit
 
     def _evaluation_due(self) -> bool:
-        step = self.state.step
-        due = step % self.eval_every == 0 or step >= self.steps
-        return due and step > 0 and self.state.evaluated != step
+        step = self.state.step - self.state.began
+        due = step % self.eval_every == 0 or bool(self.state.stopped)
+        return due and step > 0 and self.state.evaluated != self.state.step
 
     def _evaluate(self) -> None:
         """Held-out figures; the best step's weights are kept apart."""
@@ -221,7 +263,7 @@ class Loop:
             for sentence in passed:
                 self.run.warn(sentence)
                 self.progress.note(sentence)
-        if found:
+        if found and checkpoints.phase(found) >= self.state.phase:  # else it ends the phase before this one
             self.state = checkpoints.restore(found, self.learner, self.optimizer)
             self.saved_step = self.state.step
             self.progress.note(f"goes on from step {self.state.step}")

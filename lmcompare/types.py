@@ -41,6 +41,9 @@ class Task:
     fluent: str = ""  # classify: the label of the texts that are good language
     prompt: str = ""  # classify: what may follow a text, so that the next word tells its label
     label_words: Mapping[str, str] = field(default_factory=dict)  # classify: that word, by label
+    unanswerable: bool = False  # span: a question may have no answer in its context
+    longest_answer: int = 30  # span: the most tokens of an answer
+    n_best: int = 20  # span: how many of the likeliest answers a prediction keeps
     splits: tuple[Split, ...] = ("train", "dev", "test")
     report: Split = "dev"  # the split whose figure stands in tables
     about: str = ""

@@ -46,7 +46,7 @@ class WordVectors:
         self, backend: Any, *, pieces: Pieces | None = None, layers: Sequence[int] | None = None
     ) -> None:
         self.backend = backend
-        self.from_left: bool = getattr(backend, "left_to_right", False)
+        self.from_left: bool = getattr(backend, "causal", False)
         self.pieces: Pieces = pieces or ("last" if self.from_left else "first")
         self.layers = list(range(backend.depth + 1)) if layers is None else list(layers)
         self.windowed = 0  # lines that were longer than the model's positions

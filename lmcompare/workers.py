@@ -28,6 +28,11 @@ class Answer:
     status: int = 0
 
 
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def run(
     function: str, waiting: deque[Waiting], *, at_once: int, preload: list[str]
 ) -> Iterator[tuple[Job, Answer]]:

@@ -96,8 +96,8 @@ class AllenNlp:
         self.warnings: list[str] = []
         interpreter()  # that there is none is better said now than when the data has been read
 
-    def views(self, task: Task, example: Example, length: int) -> list[View]:
-        return word_views(self.tokenizer, task, example, length)
+    def views(self, task: Task, example: Example, length: int, *, stride: int | None = None) -> list[View]:
+        return word_views(self.tokenizer, task, example, length, stride)
 
     def stack(self, views: list[View], rows: list[int] | None = None) -> Inputs:
         return stack(views, pad=self.tokenizer.end_id, rows=rows or ())

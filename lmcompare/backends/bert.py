@@ -1,4 +1,5 @@
-"""BERT (Devlin et al. 2019): a Transformer encoder that sees both directions in every layer."""
+"""BERT (Devlin et al. 2019): a Transformer encoder that sees both directions in every layer; or, as the
+paper's control, only what stands to the left."""
 # ruff: noqa: TID253
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from lmcompare import files
 from lmcompare.backends import bert_layout as layout
 from lmcompare.backends.folders import STARTS
-from lmcompare.backends.piece_views import windows, words_in_a_row
+from lmcompare.backends.piece_views import located, windows, words_in_a_row
 from lmcompare.batches import Inputs, stack
 from lmcompare.config import fingerprint
 from lmcompare.nn import Block, draw_embeddings, draw_weights, layer_number
@@ -37,8 +38,10 @@ class BertEncoder(nn.Module):
         dropout: float,
         attention_dropout: float,
         epsilon: float,
+        causal: bool,
     ) -> None:
         super().__init__()
+        self.causal = causal
         self.words = nn.Embedding(vocabulary, width)
         self.positions = nn.Embedding(positions, width)
         self.segments = nn.Embedding(segments, width)
@@ -53,7 +56,7 @@ class BertEncoder(nn.Module):
                 dropout=dropout,
                 attention_dropout=attention_dropout,
                 epsilon=epsilon,
-                causal=False,
+                causal=causal,
             )
             for _ in range(layers)
         )
@@ -65,7 +68,9 @@ class BertEncoder(nn.Module):
             self.words(inputs.ids_BT) + self.positions.weight[:T] + self.segments(inputs.segments_BT)
         )
         x_BTD = self.dropout(self.embedding_norm(embedded_BTD))
-        mask_B11T = None if inputs.mask_BT is None else inputs.mask_BT[:, None, None, :]
+        # Padding stands on the right, where no real token of a causal encoder looks.
+        mask_BT = None if self.causal else inputs.mask_BT
+        mask_B11T = None if mask_BT is None else mask_BT[:, None, None, :]
         layers = [x_BTD]
         for block in self.blocks:
             layers.append(block(layers[-1], mask_B11T))
@@ -98,6 +103,7 @@ class Bert:
         dropout: float = 0.1,
         attention_dropout: float | None = None,
         epsilon: float = 1e-12,
+        causal: bool = False,  # each token sees those to its left alone (§5.1, "LTR")
         init_std: float = 0.02,
         embedding_std: float | None = None,  # of the word embeddings; absent: init_std
         position_std: float | None = None,  # absent: embedding_std
@@ -109,6 +115,7 @@ class Bert:
         self.tokenizer, self.width, self.depth, self.longest = tokenizer, width, layers, positions
         network = {k: v for k, v in self.settings.items() if k not in STARTS}
         self.encoder = BertEncoder(vocabulary=tokenizer.size, **network)
+        self.causal = causal
         self.tied = self.encoder.words.weight  # V × D: an LM objective's output matrix
         self.warnings: list[str] = []
 
@@ -121,13 +128,13 @@ class Bert:
     def layer_of(self, name: str) -> int:
         return self.depth if name.startswith("pooler.") else layer_number(name, "blocks")
 
-    def views(self, task: Task, example: Example, length: int) -> list[View]:
+    def views(self, task: Task, example: Example, length: int, *, stride: int | None = None) -> list[View]:
         """`[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`; one view an option, or a window of a long context."""
         encode = self.tokenizer.encode
         if task.kind == "tags":
             return [self._words(self.tokenizer.encode_words(example.words), length)]
         if task.kind == "span":
-            return self._windows(example, length)
+            return self._windows(example, length, stride)
         if task.kind == "choice":
             context = encode(example.texts[0])
             return [self._pair([[*context], encode(o)], length, n) for n, o in enumerate(example.options)]
@@ -135,6 +142,11 @@ class Bert:
 
     def stack(self, views: list[View], rows: list[int] | None = None) -> Inputs:
         return stack(views, pad=self.tokenizer.pad_id, rows=rows or ())
+
+    def view(self, parts: list[list[int]], **facts: Any) -> View:
+        """One or two texts; [CLS] speaks for them, or the last [SEP] where only it has seen them."""
+        ids, segments = self.sequence(parts)
+        return View(ids, segments, pool=len(ids) - 1 if self.causal else 0, **facts)
 
     def sequence(self, parts: list[list[int]]) -> tuple[list[int], list[int]]:
         """Token ids and segment ids of one or two texts."""
@@ -153,24 +165,22 @@ class Bert:
             drop = min(surplus, max(1, len(longer) - shorter))
             del longer[len(longer) - drop :]
             cut += drop
-        ids, segments = self.sequence(parts)
-        return View(ids, segments, option=option, cut=cut)
+        return self.view(parts, option=option, cut=cut)
 
     def _words(self, pieces: list[list[int]], length: int) -> View:
-        row = words_in_a_row(pieces, length - 2, at="first")
-        ids, segments = self.sequence([row.ids])
-        return View(ids, segments, words=row.places, bounds=row.bounds, cut=row.cut)
+        row = words_in_a_row(pieces, length - 2, at="last" if self.causal else "first")
+        return self.view([row.ids], words=row.places, bounds=row.bounds, cut=row.cut)
 
-    def _windows(self, example: Example, length: int) -> list[View]:
+    def _windows(self, example: Example, length: int, stride: int | None) -> list[View]:
         question, context = example.texts
         whole = self.tokenizer.encode(question)
         asked = whole[: length // 2]
         views = []
-        for ids, inside in windows(*self.tokenizer.encode_offsets(context), room=length - len(asked) - 3):
-            window, segments = self.sequence([asked, ids])
+        room = length - len(asked) - 3
+        for ids, inside in windows(*located(self.tokenizer, context), room=room, stride=stride):
             outside = [(-1, -1)]
             spans = outside * (len(asked) + 2) + inside + outside
-            views.append(View(window, segments, spans=spans, cut=len(whole) - len(asked)))
+            views.append(self.view([asked, ids], spans=spans, cut=len(whole) - len(asked)))
         return views
 
     def save(self, folder: Path, heads: Mapping[str, Tensor] | None = None) -> None:

@@ -53,6 +53,10 @@ BLOCK = {
     "output.LayerNorm.": "norm.",
 }
 QKV = ("query", "key", "value")
+WORDS, NEXT_SENTENCE = (
+    "cls.predictions.bias",
+    "cls.seq_relationship.weight",
+)  # heads; the second trains the pooler
 
 
 def names(layers: int) -> dict[str, str]:
@@ -102,7 +106,8 @@ def save(bert: "Bert", folder: Path, heads: Mapping[str, Tensor]) -> None:
     theirs = {v: k for k, v in ACTIVATIONS.items() if k not in ("gelu_new", "swish")}
     config = {
         "model_type": "bert",
-        "architectures": ["BertForPreTraining" if heads else "BertModel"],
+        "architectures": [architecture(heads, causal=bert.settings["causal"])],
+        "is_decoder": bert.settings["causal"],
         "vocab_size": bert.tokenizer.size,
         "hidden_act": theirs.get(bert.settings["activation"], bert.settings["activation"]),
         "pad_token_id": bert.tokenizer.pad_id,
@@ -110,8 +115,20 @@ def save(bert: "Bert", folder: Path, heads: Mapping[str, Tensor]) -> None:
         **{t: bert.settings[ours] for t, ours in SETTINGS.items()},
         folders.OWN: {key: bert.settings[key] for key in folders.DRAWN},
     }
-    folders.write(folder, config, export(bert.encoder, bert.depth) | dict(heads))
+    tensors = export(bert.encoder, bert.depth)
+    if WORDS in heads and NEXT_SENTENCE not in heads:  # nothing has trained the pooler
+        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("bert.pooler.")}
+    folders.write(folder, config, tensors | dict(heads))
     bert.tokenizer.save(folder)
+
+
+def architecture(heads: Mapping[str, Tensor], *, causal: bool) -> str:
+    """The class of `transformers` that has these weights."""
+    if not heads:
+        return "BertModel"
+    if NEXT_SENTENCE in heads:
+        return "BertForPreTraining"
+    return "BertLMHeadModel" if causal else "BertForMaskedLM"
 
 
 def load(family: "type[Bert]", folder: Path, seed: int) -> "Bert":
@@ -152,11 +169,16 @@ def read_settings(config: dict[str, Any], folder: Path) -> dict[str, Any]:
             f"{folder / 'config.json'}: hidden_size {config['hidden_size']} cannot be cut into "
             f"{config['num_attention_heads']} heads"
         )
+    if (places := config.get("position_embedding_type", "absolute")) != "absolute":
+        raise ModelError(f"{folder / 'config.json'}: position_embedding_type {places!r} is not known here")
     act = config.get("hidden_act", "gelu")
     if ACTIVATIONS.get(act, act) not in registry.activations.names():
         raise ModelError(f"{folder / 'config.json'}: hidden_act {act!r} is not known here")
     arguments = {ours: config[theirs] for theirs, ours in SETTINGS.items() if theirs in config}
-    return arguments | {"activation": ACTIVATIONS.get(act, act)}
+    return arguments | {
+        "activation": ACTIVATIONS.get(act, act),
+        "causal": bool(config.get("is_decoder", False)),
+    }
 
 
 def clean(name: str) -> str:

@@ -257,8 +257,8 @@ class Elmo:
     def layer_of(self, name: str) -> int:
         return layer_number(name, r"directions\.\d+")
 
-    def views(self, task: Task, example: Example, length: int) -> list[View]:
-        return word_views(self.tokenizer, task, example, length)
+    def views(self, task: Task, example: Example, length: int, *, stride: int | None = None) -> list[View]:
+        return word_views(self.tokenizer, task, example, length, stride)
 
     def stack(self, views: list[View], rows: list[int] | None = None) -> Spelled:
         inputs = stack(views, pad=self.tokenizer.end_id, rows=rows or ())

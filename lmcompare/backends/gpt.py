@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lmcompare import files
 from lmcompare.backends import gpt_layout as layout
 from lmcompare.backends.folders import STARTS
-from lmcompare.backends.piece_views import windows, words_in_a_row
+from lmcompare.backends.piece_views import located, windows, words_in_a_row
 from lmcompare.batches import Inputs, stack
 from lmcompare.config import fingerprint
 from lmcompare.errors import DataError
@@ -147,7 +147,7 @@ class Gpt:
     def layer_of(self, name: str) -> int:
         return layer_number(name, "blocks")
 
-    def views(self, task: Task, example: Example, length: int) -> list[View]:
+    def views(self, task: Task, example: Example, length: int, *, stride: int | None = None) -> list[View]:
         """`start a extract` or `start a delim b extract`; symmetric pairs in both orders; one view an option, or a
         window of a long context (§3.3, figure 1)."""
         if length < SHORTEST:
@@ -156,7 +156,7 @@ class Gpt:
         if task.kind == "tags":
             return [self._words(example, length)]
         if task.kind == "span":
-            return self._windows(example, length)
+            return self._windows(example, length, stride)
         if task.kind == "choice":
             context = encode(example.texts[0])
             return [self._pair(context, encode(o), length, n) for n, o in enumerate(example.options)]
@@ -195,12 +195,13 @@ class Gpt:
         ids, segments = self.sequence([row.ids])
         return View(ids, segments, pool=len(ids) - 1, words=row.places, bounds=row.bounds, cut=row.cut)
 
-    def _windows(self, example: Example, length: int) -> list[View]:
+    def _windows(self, example: Example, length: int, stride: int | None) -> list[View]:
         question, context = example.texts
         whole = self.tokenizer.encode(question)
         asked = whole[: (length - 3) // 2]
         views = []
-        for ids, inside in windows(*self.tokenizer.encode_offsets(context), room=length - len(asked) - 3):
+        room = length - len(asked) - 3
+        for ids, inside in windows(*located(self.tokenizer, context), room=room, stride=stride):
             window, segments = self.sequence([asked, ids])
             outside = [(-1, -1)]
             spans = outside * (len(asked) + 2) + inside + outside

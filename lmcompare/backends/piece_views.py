@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Spans = Sequence[tuple[int, int]]
 
@@ -31,11 +31,25 @@ def words_in_a_row(pieces: Sequence[Sequence[int]], room: int, *, at: Literal["f
     return Row(flat[:room], places, bounds, max(0, len(flat) - room))
 
 
+def located(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    """The pieces of a text, and where each stands. What a tokenizer drops inside a word (accents with a character of
+    their own, say) belongs to the piece before it: an answer ends with it, too."""
+    ids, spans = tokenizer.encode_offsets(text)
+    following = [*(start for start, _ in spans[1:]), len(text)]
+    kept = []
+    for (start, end), after in zip(spans, following, strict=False):
+        while end < after and not text[end].isspace():
+            end += 1
+        kept.append((start, end))
+    return ids, kept
+
+
 def windows(
-    ids: Sequence[int], spans: Spans, *, room: int
+    ids: Sequence[int], spans: Spans, *, room: int, stride: int | None = None
 ) -> Iterator[tuple[list[int], list[tuple[int, int]]]]:
-    """A long context in windows of `room` pieces, each half a window further on."""
+    """A long context in windows of `room` pieces, each `stride` further on, or half a window; none is left out between
+    two of them."""
     room = max(1, room)
-    stride = max(1, room // 2)
+    stride = min(room, stride or max(1, room // 2))
     for start in range(0, max(1, len(ids) - room + stride), stride):
         yield list(ids[start : start + room]), list(spans[start : start + room])

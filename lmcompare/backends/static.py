@@ -48,7 +48,6 @@ class Static:
 
     name = "static"
     parts = 2  # two texts are two views
-    causal = True  # no word sees another one
     depth = 0  # layers above the embeddings
     longest = 1 << 30  # no positions, so no limit
 
@@ -78,9 +77,9 @@ class Static:
         generator = torch.Generator().manual_seed(seed)
         draw_weights(self.encoder, std=self.settings["init_std"], generator=generator)
 
-    def views(self, task: Task, example: Example, length: int) -> list[View]:
+    def views(self, task: Task, example: Example, length: int, *, stride: int | None = None) -> list[View]:
         """Whole words; the two texts of a pair apart."""
-        return word_views(self.tokenizer, task, example, length)
+        return word_views(self.tokenizer, task, example, length, stride)
 
     def stack(self, views: list[View], rows: list[int] | None = None) -> Inputs:
         """The ids are rows of the table from here on."""

@@ -6,7 +6,9 @@ from lmcompare.text.words import Words
 from lmcompare.types import Example, Task, View
 
 
-def word_views(tokenizer: Words, task: Task, example: Example, length: int) -> list[View]:
+def word_views(
+    tokenizer: Words, task: Task, example: Example, length: int, stride: int | None = None
+) -> list[View]:
     """Views of whole words; part 0 and part 1 are the two texts. A long context is cut into overlapping windows, and
     the question goes with each of them (the window's number stands where an option's would)."""
 
@@ -24,7 +26,7 @@ def word_views(tokenizer: Words, task: Task, example: Example, length: int) -> l
         ]
     if task.kind == "span":
         question, context = example.texts
-        return _windows(tokenizer, question, context, length)
+        return _windows(tokenizer, question, context, length, stride)
     texts = [tokenizer.encode(text) for text in example.texts]
     if task.kind == "choice":
         options = [tokenizer.encode(option) for option in example.options]
@@ -36,13 +38,13 @@ def word_views(tokenizer: Words, task: Task, example: Example, length: int) -> l
     return [view(ids, part) for part, ids in enumerate(texts)]
 
 
-def _windows(tokenizer: Words, question: str, context: str, length: int) -> list[View]:
+def _windows(tokenizer: Words, question: str, context: str, length: int, stride: int | None) -> list[View]:
     whole = tokenizer.encode(question)
     asked, cut = whole[:length] or [tokenizer.end_id], max(0, len(whole) - length)
     ids, spans = tokenizer.encode_offsets(context)
     if not ids:
         ids, spans = [tokenizer.end_id], [(0, 0)]
-    stride = max(1, length // 2)
+    stride = min(length, stride or max(1, length // 2))
     views = []
     for window, start in enumerate(range(0, max(1, len(ids) - length + stride), stride)):
         inside = ids[start : start + length]

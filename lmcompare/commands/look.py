@@ -70,7 +70,8 @@ def bench(
     what: Annotated[
         list[str],
         typer.Argument(
-            help="pretrain, finetune, gpt-pretrain, gpt-finetune, gpt-finetune-pairs; default: all."
+            help="pretrain, finetune, base-128, base-512 (for a GPU), gpt-pretrain, gpt-finetune, "
+            "gpt-finetune-pairs; default: all that suit the machine."
         ),
     ] = [],  # noqa: B006
     repeats: Annotated[int, typer.Option(min=1, help="Timed steps a side.")] = 5,
@@ -107,7 +108,9 @@ def cache_ls(json_: Json = False) -> None:
 
 @cache_app.command("rm")
 def cache_rm(
-    names: Annotated[list[str], typer.Argument(help='Entries, a room ("features", "tokens"), or "all".')],
+    names: Annotated[
+        list[str], typer.Argument(help='Entries, a room ("features", "tokens", "instances"), or "all".')
+    ],
     json_: Json = False,
 ) -> None:
     """Remove entries; they are computed again when they are needed.

@@ -28,7 +28,7 @@ from lmcompare.console import progress, show
 @app.command()
 def pretrain(
     backend: Backend,
-    corpus: Annotated[str, typer.Option(help='Text file, folder, "micro", or "task:NAME".')] = "",
+    corpus: Annotated[str, typer.Option(help='Text file, folder, hub id, "micro", or "task:NAME".')] = "",
     config: Config = "",
     model: Annotated[str, typer.Option(help="A run or folder to go on from.")] = "",
     set_: Sets = [],  # noqa: B006
@@ -65,7 +65,9 @@ def pretrain(
 @app.command()
 def finetune(
     backend: Backend,
-    task: Task,
+    task: Annotated[
+        list[str], typer.Option("--task", help="See `lmc ls tasks`. Several: one encoder, a head each.")
+    ],
     model: Model,
     config: Config = "",
     set_: Sets = [],  # noqa: B006
@@ -82,14 +84,18 @@ def finetune(
     offline: Offline = False,
     json_: Json = False,
 ) -> None:
-    """Train all weights of a pretrained encoder on a task.
+    """Train all weights of a pretrained encoder on a task, or on several at once.
 
     lmc finetune bert --task micro.sentiment --model runs/my-bert --config bert-micro
+    lmc finetune bert --task rte --task mrpc --task cola --model runs/my-bert --config bert-multitask
     """
     over: dict[str, Any] = {"weights": "random"} if random else {}
     over |= {} if transfer_layers is None else {"transfer_layers": transfer_layers}
-    over |= {"backend": backend, "task": {"name": task}, "model": model}
+    over |= {"backend": backend, "model": model} | ({"task": {"name": task[0]}} if len(task) == 1 else {})
     table = compose("finetune", config or backend, over, set_, seed)
+    if len(task) > 1:  # what is set of `task` is said to each of them
+        table["tasks"] = [{**table.get("task", {}), "name": name} for name in task]
+        table.pop("task", None)
     kept: dict[str, Any] = {"out": out, "force": force, "allow_change": allow_change}
     transfer(table, nproc, offline, json_, data=data, **kept)
 
@@ -133,6 +139,14 @@ def transfer(table: dict[str, Any], nproc: int, offline: bool, json_: bool, **ke
     from lmcompare import config as configs
 
     console.set_offline(offline)
+    if "tasks" in table:
+        several = configs.resolve(configs.Multitask, table)
+        console.spread(nproc)
+        from lmcompare.experiments.multitask import multitask
+
+        meter = progress(f"{len(several.tasks)} tasks")
+        console.show_run(multitask(several, progress=meter, **kept), json_)
+        return
     settings = configs.resolve(configs.Transfer, table)
     console.spread(nproc)
     from lmcompare.experiments.transfer import transfer as experiment

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lmcompare import files, results
+from lmcompare import files, lineage, results
 from lmcompare import statistics as summary
 from lmcompare.errors import UserError
 from lmcompare.experiments import studies
 from lmcompare.experiments.grid import LEDGER, Grid, record_of
+from lmcompare.experiments.multitask import records as records_in
 from lmcompare.results import Record
 
 
@@ -57,7 +58,7 @@ def of_runs(names: list[str]) -> summary.Comparison:
         made = sorted(path.parent for path in results.root().glob(f"*/{LEDGER}"))
         hint = f"name a study's folder, such as {made[-1]}" if made else "`lmc demo` makes some"
         raise UserError(f"{', '.join(map(str, found))}: no runs here; {hint}")
-    records = [results.read(path) for path in inside]
+    records = [record for path in inside for record in records_in(path)]
     return summary.summarize(list(zip(arm_names(records), records, strict=True)), title="Runs compared")
 
 
@@ -76,16 +77,41 @@ def of_study(folder: Path) -> summary.Comparison:
 
 
 def arm_names(records: list[Record]) -> list[str]:
-    """What each run does with what, in words; the model's name too where that alone would not tell them apart."""
-    short = [arm_name(record.config) for record in records]
+    """What each run does with what, in words; the tasks that it was taught together and the model's name too, where
+    words alone would not tell them apart."""
+    names = [arm_name(record.config) + taught(record) for record in records]
+    sets = ["+".join(sorted({*beside(r), str(summary.task_of(r))})) if beside(r) else "" for r in records]
+    names = apart(names, sets, sets)
     models = [str(record.config.get("model", "")) for record in records]
+    return apart(names, models, [Path(model).name for model in models])
+
+
+def apart(names: list[str], details: list[str], shown: list[str]) -> list[str]:
+    """Each name, with its detail where it stands for several of them."""
     used: dict[str, set[str]] = {}
-    for arm, model in zip(short, models, strict=True):
-        used.setdefault(arm, set()).add(model)
+    for name, detail in zip(names, details, strict=True):
+        used.setdefault(name, set()).add(detail)
     return [
-        f"{arm}, {Path(model).name}" if len(used[arm]) > 1 else arm
-        for arm, model in zip(short, models, strict=True)
+        f"{name}, {told}" if len(used[name]) > 1 and told else name
+        for name, told in zip(names, shown, strict=True)
     ]
+
+
+def taught(record: Record) -> str:
+    """What sets a run apart whose encoder has learned other tasks: before its own, or along with it."""
+    if "transfer" not in record.config:
+        return ""
+    told = (record.result or {}).get("lineage")
+    steps = lineage.before(record.config, only_here=True) if told is None else told
+    tasks, others = lineage.taught(steps), len(beside(record))
+    return (f", from {', then '.join(tasks)}" if tasks else "") + (
+        f", with {others} other task{'s' * (others > 1)}" if others else ""
+    )
+
+
+def beside(record: Record) -> list[str]:
+    """The other tasks that the encoder learned along with this one."""
+    return (record.result or record.config).get("together", [])
 
 
 def arm_name(config: dict[str, Any]) -> str:

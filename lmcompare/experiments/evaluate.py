@@ -9,12 +9,13 @@ from safetensors.torch import load_file
 from lmcompare import device, evaluation, files, registry, results
 from lmcompare.config import Pretrain, Transfer
 from lmcompare.errors import ModelError, UserError
-from lmcompare.experiments import ngrams
-from lmcompare.experiments.pretrain import source, tokenize
+from lmcompare.experiments import multitask, ngrams
+from lmcompare.experiments.corpora import source, tokenize
 from lmcompare.experiments.task_data import data_folder, read_task
 from lmcompare.experiments.transfer import EVALUATION_BATCH, load_backend
 from lmcompare.progress import Progress
 from lmcompare.results import Record
+from lmcompare.text.material import Material
 from lmcompare.transfer.dataset import Dataset
 from lmcompare.transfer.learner import TaskLearner
 from lmcompare.types import Prediction, Task
@@ -40,7 +41,7 @@ def restore(record: Record) -> tuple[Transfer, Any, Any]:
     if problem := files.damage(path / "model"):
         raise ModelError(f"{path / 'model'}: {problem}")
     if config.transfer["name"] == "finetune":
-        backend = registry.loader(registry.backends.get(config.backend))(path / "model")
+        backend = registry.loader(registry.backends.get(config.backend))(multitask.encoder_of(path))
     else:
         backend = load_backend(config)
         expected = files.read_json(path / "run.json")["model"]
@@ -54,6 +55,9 @@ def evaluate(path: Path, split: str | None, *, data: Path | None = None) -> dict
     record = results.read(path)
     if record.status != "finished":
         raise UserError(f"{path}: this run is {record.status}; there is nothing to evaluate yet")
+    if "tasks" in record.config:
+        whose = ", ".join(str(one.path) for one in multitask.records(path))
+        raise UserError(f"{path}: its encoder learned several tasks; ask for one of them: {whose}")
     if "objective" in record.config or "ngrams" in record.config:
         if split not in (None, "dev"):
             raise UserError(f"{record.run}: a run over a corpus has the split dev alone, not {split!r}")
@@ -77,12 +81,13 @@ def pretrained(record: Record, data: Path | None) -> dict[str, Any]:
     if text.hash != files.read_json(record.path / "run.json")["data"]:
         raise UserError(f"{record.run}: the corpus {config.corpus.path} is not what it was")
     backend = registry.loader(registry.backends.get(config.backend["name"]))(record.path / "model")
-    objective = registry.objectives.build(config.objective, backend)
+    last = config.parts()[-1]
+    objective = registry.objectives.build(last.objective, backend)
     objective.load_heads(load_file(record.path / "model" / "model.safetensors"))
     tokens = tokenize(text, backend.tokenizer, Progress(), machine)
-    objective.prepare(tokens, config.corpus.holdout, 0, lambda: None, held_out_only=True)
+    objective.prepare(Material(tokens, config.corpus.holdout, 0, held_out_only=True))
     objective.to(machine.device).train(False)
-    metrics = objective.evaluate(config.training.batch, machine.device, lambda: None)
+    metrics = objective.evaluate(last.training.batch, machine.device, lambda: None)
     return told(record, "dev", len(objective.held_rows), metrics, {}, [])
 
 
@@ -132,7 +137,8 @@ def transferred(record: Record, split: str | None, data: Path | None) -> dict[st
         raise ModelError(f"{path / 'model'}: task.safetensors does not fit the config of the run")
     backend.encoder.to(machine.device)
     learner.to(machine.device)
-    dataset = Dataset(backend, task, found.splits[split], length=min(config.length, backend.longest))
+    length = min(config.length, backend.longest)
+    dataset = Dataset(backend, task, found.splits[split], length=length, stride=config.stride)
     predictions = evaluation.predict(learner, dataset, size=EVALUATION_BATCH, device=machine.device)
     metrics, undefined = evaluation.score(task, predictions)
     return told(record, split, len(predictions), metrics, undefined, predictions)

@@ -1,6 +1,5 @@
 """A study's grid of runs: which are there, which are missing, and the making of these, some at a time."""
 
-import os
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +39,7 @@ class Grid:
         force: bool = False,
     ) -> None:
         self.study, self.folder, self.note, self.data, self.force = study, folder, note, data, force
-        self.cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.cores = workers.cores()
         self.at_once = at_once or self.cores
 
     def run(self) -> list[tuple[str, Record]]:

@@ -15,7 +15,7 @@ import numpy as np
 from lmcompare import device, models, randomness, results, signals
 from lmcompare.config import Corpus
 from lmcompare.errors import DataError, UserError
-from lmcompare.experiments.pretrain import Source, source
+from lmcompare.experiments.corpora import Source, source
 from lmcompare.experiments.senses import Senses, senses_of
 from lmcompare.progress import Progress
 from lmcompare.text.words import WORD

@@ -7,7 +7,7 @@ from typing import Any
 from lmcompare import device, files, registry, results, signals
 from lmcompare.config import Counted, dump
 from lmcompare.errors import ModelError, UserError
-from lmcompare.experiments.pretrain import read_tokenizer, source, tokenize
+from lmcompare.experiments.corpora import read_tokenizer, source, tokenize
 from lmcompare.progress import Progress
 from lmcompare.results import Record
 

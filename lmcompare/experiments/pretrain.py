@@ -1,57 +1,27 @@
 """`lmc pretrain`: a corpus in, an encoder out."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file
 
-from lmcompare import cache, device, files, models, registry, results, signals
+from lmcompare import checkpoints, device, files, lineage, models, registry, results, signals
 from lmcompare.checkpoints import State
-from lmcompare.config import Corpus, Counted, Pretrain, dump, fingerprint
-from lmcompare.errors import ModelError, UserError
-from lmcompare.experiments.task_data import read_task
+from lmcompare.config import Pretrain, dump
+from lmcompare.errors import ModelError
+from lmcompare.experiments.corpora import (
+    Source,
+    material,
+    read_tokenizer,
+    source,
+    tokenize,
+    vocabulary,
+)
 from lmcompare.progress import Progress
-from lmcompare.text import shards
+from lmcompare.text.material import Material
 from lmcompare.training import Loop
-
-
-@dataclass(frozen=True)
-class Source:
-    """An unlabelled corpus: a way to read it again and again, and its content's hash."""
-
-    name: str
-    documents: Callable[[], Iterator[list[str]]]
-    hash: str
-    world: Any = None  # the micro suite's generator, which knows what is hidden in its text
-
-
-def source(settings: Corpus, data: Path | None = None) -> Source:
-    if not settings.path:
-        raise UserError("corpus.path: no corpus given; use --corpus PATH, or --corpus micro")
-    if settings.path.startswith("task:"):
-        return task_texts(settings.path.removeprefix("task:"), data)
-    if settings.path == "micro":
-        from lmcompare import micro
-
-        world = micro.world(settings.world)
-        digest = f"micro-{files.code_hash(Path(micro.__file__).parent)}-{settings.world}-{settings.documents}"
-        return Source("micro", lambda: world.documents(settings.documents), digest, world)
-    from lmcompare.text import corpus
-
-    path = Path(settings.path)
-    return Source(path.name.partition(".")[0], lambda: corpus.documents(path), corpus.fingerprint(path))
-
-
-def task_texts(name: str, data: Path | None) -> Source:
-    """A task's training texts without their labels, each example a document."""
-    found = read_task({"name": name}, data)
-    documents = [
-        [text for text in (*e.texts, *e.options, " ".join(e.words)) if text.strip()]
-        for e in found.splits["train"]
-    ]
-    return Source(name, lambda: iter([d for d in documents if d]), f"texts-{found.hash}")
 
 
 def going_on(config: Pretrain, start: Any) -> Pretrain:
@@ -82,8 +52,11 @@ def pretrain(
     if start:
         config = going_on(config, start)
     identity = {"kind": config.kind, "config": dump(config), "data": text.hash}
+    identity |= vocabulary(config.tokenizer)
     if start:
         identity["model"] = start.fingerprint
+    history = lineage.before(dump(config))
+    parts = config.parts()
     path = results.place(out, f"pretrain-{config.backend['name']}-{text.name}-s{config.seed}", identity)
     if not force and (done := results.done(path, identity)):
         return done
@@ -95,39 +68,77 @@ def pretrain(
             progress.note(sentence)
         tokenizer = read_tokenizer(config, text, run.path / "tokenizer", progress, machine, start)
         tokens = tokenize(text, tokenizer, progress, machine)
-        backend, objective = network(config, tokenizer, start)
+        backend, objective = network(parts[0], tokenizer, start)
         for sentence in backend.warnings:
             run.warn(sentence)
             progress.note(sentence)
-        data_seed = config.seed if config.data_seed is None else config.data_seed
-        progress.note("cutting the corpus into instances")
-        objective.prepare(tokens, config.corpus.holdout, data_seed, signals.check)
-        objective.to(machine.device)
-        loop = Loop(
+        objective, state = in_phases(
+            parts,
             objective,
-            config.training,
             run=run,
             machine=machine,
-            optimizer=config.optimizer,
-            schedule=config.schedule,
-            seed=data_seed,
-            evaluate=lambda: held_out(objective, text, config.training.batch, machine),
+            material=lambda part: material(tokens, part, text, tokenizer, progress),
+            evaluate=partial(held_out, text=text, machine=machine),
             progress=progress,
         )
-        state = loop.fit()
-        loop.load_best()
         if not machine.main:
             return {}
         with files.new_folder(run.model, {"run": run.name}) as folder:
             backend.save(folder, objective.heads())
-        figures = {"model_hash": backend.fingerprint, "data_hash": text.hash}
+            lineage.write(folder, [*history, lineage.step(dump(config), run.name)])
+        figures = {"lineage": history, "model_hash": backend.fingerprint, "data_hash": text.hash}
         return run.finish(told(config, objective, run, machine, state) | figures)
 
 
-def held_out(objective: Any, text: Source, size: int, machine: device.Machine) -> dict[str, float | None]:
+def in_phases(
+    parts: list[Pretrain],
+    objective: Any,
+    *,
+    run: results.Run,
+    machine: device.Machine,
+    material: Callable[[Pretrain], Material],
+    evaluate: Callable[..., dict[str, float | None]],
+    progress: Progress,
+) -> tuple[Any, State]:
+    """Train every phase, from the one that the run has reached; the objective with the best weights of the last."""
+    newest, state = checkpoints.latest(run.checkpoints)[0], None
+    reached = checkpoints.phase(newest) if newest else 0
+    for number, part in list(enumerate(parts))[reached:]:
+        if number:
+            progress.note(f"phase {number + 1} of {len(parts)}")
+            objective = follow(objective, part)
+        progress.note("cutting the corpus into instances")
+        with machine.main_first():
+            objective.prepare(material(part))
+        loop = Loop(
+            objective.to(machine.device),
+            part.training,
+            run=run,
+            machine=machine,
+            optimizer=part.optimizer,
+            schedule=part.schedule,
+            seed=part.order_seed,
+            evaluate=partial(evaluate, objective, part.training.batch),
+            progress=progress,
+            before=state,
+        )
+        state = loop.fit()
+    loop.load_best()
+    return objective, loop.state
+
+
+def follow(before: Any, part: Pretrain) -> Any:
+    """The objective of a later phase, with all weights as the phase before it left them."""
+    objective = registry.objectives.build(part.objective, before.backend)
+    objective.load_state_dict(before.state_dict())
+    return objective
+
+
+def held_out(objective: Any, size: int, *, text: Source, machine: device.Machine) -> dict[str, float | None]:
     """The objective's figures on held-out text; for the micro suite also what the model knows of the world, because
     the loss alone hides for long whether it learns anything but the commonest words."""
-    metrics = objective.evaluate(size, machine.device, signals.together(machine.any))
+    check = signals.together(machine.any)
+    metrics = device.fitted(lambda size: objective.evaluate(size, machine.device, check), size)
     if text.world is None:
         return metrics
     told: dict[str, list[bool]] = {}
@@ -181,43 +192,6 @@ def told(
             "trained": parameters(objective, trained=True),
         },
     }
-
-
-def read_tokenizer(
-    config: Pretrain | Counted,
-    text: Source,
-    folder: Path,
-    progress: Progress,
-    machine: device.Machine,
-    start: Any = None,
-) -> Any:
-    """Learn the vocabulary from the corpus, once a run; a model that is gone on from has one already."""
-    kind = registry.tokenizers.get(config.tokenizer["name"])
-    if machine.main and not folder.is_dir():
-        progress.note("learning the vocabulary")
-
-        def sentences() -> Iterator[str]:
-            for document in text.documents():
-                signals.check()
-                yield from document
-
-        learned = start.tokenizer.extended(sentences()) if start else None
-        learned = learned or registry.tokenizers.build(config.tokenizer, sentences())
-        with files.new_folder(folder) as partial:
-            learned.save(partial)
-    machine.wait()
-    return registry.loader(kind)(folder)
-
-
-def tokenize(text: Source, tokenizer: Any, progress: Progress, machine: device.Machine) -> shards.Shards:
-    """The corpus as token ids, kept in the cache for the next run over the same text."""
-    key = fingerprint({"text": text.hash, "tokenizer": tokenizer.fingerprint})
-    folder = cache.root() / "tokens" / f"{text.name}-{key}"
-    if machine.main:
-        progress.note("tokenizing the corpus")
-        shards.build(text.documents(), tokenizer, folder, signals.check)
-    machine.wait()
-    return shards.read(folder)
 
 
 def parameters(module: Any, *, trained: bool = False) -> int:

@@ -111,8 +111,9 @@ def instance(config: configs.Pretrain) -> list[str]:
 
     import numpy as np
 
-    from lmcompare.experiments.pretrain import source
+    from lmcompare.experiments.corpora import source
     from lmcompare.text import shards
+    from lmcompare.text.material import Material
 
     documents = list(itertools.islice(source(config.corpus).documents(), 200))
     tokenizer = registry.tokenizers.build(config.tokenizer, (s for d in documents for s in d))
@@ -120,7 +121,7 @@ def instance(config: configs.Pretrain) -> list[str]:
     objective = registry.objectives.build(config.objective, backend)
     with tempfile.TemporaryDirectory() as folder:
         tokens = shards.build(documents, tokenizer, Path(folder) / "tokens")
-        objective.prepare(tokens, config.corpus.holdout, config.seed, lambda: None)
+        objective.prepare(Material(tokens, config.corpus.holdout, config.seed))
         objective.order(batch=1, seed=config.seed, epoch=0, buckets=False)
         batch = objective.batch(np.array([0]), 0)
     return ["# one instance, with a vocabulary from the corpus's first documents", *objective.shown(batch)]
@@ -218,11 +219,17 @@ def toml(table: dict[str, Any], prefix: str = "") -> list[str]:
     """A table as TOML, its own keys first."""
     import json
 
-    own = {k: v for k, v in table.items() if not isinstance(v, dict) and v is not None}
+    def parts(value: Any) -> bool:
+        return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+    own = {k: v for k, v in table.items() if not isinstance(v, dict) and not parts(v) and v is not None}
     lines = [f"{k} = {json.dumps(v, ensure_ascii=False)}" for k, v in own.items()]
     for key, value in table.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             lines += ["", f"[{prefix}{key}]", *toml(value, f"{prefix}{key}.")]
+        elif parts(value):
+            for part in value:
+                lines += ["", f"[[{prefix}{key}]]", *toml(part, f"{prefix}{key}.")]
     return lines
 
 

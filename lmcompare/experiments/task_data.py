@@ -2,11 +2,12 @@
 
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lmcompare import evaluation, registry
+from lmcompare import evaluation, randomness, registry
+from lmcompare.errors import UserError
 from lmcompare.tasks import checks
 from lmcompare.types import Example, Task
 
@@ -23,6 +24,18 @@ class TaskData:
     @property
     def sizes(self) -> dict[str, int]:
         return {split: len(examples) for split, examples in self.splits.items()}
+
+    def few(self, examples: int | None) -> "TaskData":
+        """With so many of the training examples, the same for every run and nested: fewer are among more."""
+        train = self.splits["train"]
+        if examples is None:
+            return self
+        if examples > len(train):
+            raise UserError(
+                f"examples: {self.task.name} has {len(train):,} training examples, not {examples:,}"
+            )
+        kept = sorted(randomness.permutation(len(train), 2018)[:examples].tolist())
+        return replace(self, splits={**self.splits, "train": [train[i] for i in kept]})
 
 
 def data_folder(given: Path | None) -> Path | None:

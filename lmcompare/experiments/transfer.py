@@ -1,9 +1,10 @@
 """`lmc finetune` and `lmc features`: a model and a task in, a score out."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lmcompare import device, evaluation, files, models, results, signals
+from lmcompare import device, evaluation, files, lineage, models, results, signals
 from lmcompare.checkpoints import State
 from lmcompare.config import Transfer, dump
 from lmcompare.errors import UserError
@@ -14,6 +15,7 @@ from lmcompare.results import Run
 from lmcompare.training import Loop
 from lmcompare.transfer.dataset import Dataset
 from lmcompare.transfer.learner import TaskLearner
+from lmcompare.types import Prediction
 
 EVALUATION_BATCH = 64
 
@@ -31,11 +33,12 @@ def transfer(
     machine = device.machine(config.training.precision)
     progress = progress if machine.main else Progress()
     mode = config.transfer["name"]
-    found = read_task(config.task, data)
+    found = read_task(config.task, data).few(config.examples)
     backend = load_backend(config)
     if mode == "finetune" and (why := getattr(backend, "frozen", "")):
         raise UserError(f"{config.backend}: {why}")
     identity = {"kind": mode, "config": dump(config), "data": found.hash, "model": backend.fingerprint}
+    history = lineage.before(dump(config))
     start = "-random" if config.weights == "random" else ""
     path = results.place(out, f"{mode}-{config.backend}{start}-{found.task.name}-s{config.seed}", identity)
     if not force and (done := results.done(path, identity)):
@@ -53,7 +56,7 @@ def transfer(
             progress.note(sentence)
         backend.encoder.to(machine.device)
         learner.to(machine.device)
-        datasets = prepare(backend, found, config.length)
+        datasets = prepare(backend, found, config.length, config.stride)
         learner.learn_from(datasets["train"])
         loop = Loop(
             learner,
@@ -70,9 +73,12 @@ def transfer(
         loop.load_best()
         if not machine.main:
             return {}
+        if found.task.unanswerable:  # when to give no answer is chosen on the development set
+            learner.head.settle(answers_to(learner, datasets["dev"], machine, signals.check))
         facts = answer(learner, found, datasets, run, machine)
-        keep(run, backend, learner, encoder=mode == "finetune")
-        figures = {"model_hash": identity["model"], "data_hash": found.hash}
+        by_now = [*history, lineage.step(dump(config), run.name)]
+        keep(run, backend, learner, trained=by_now if mode == "finetune" else None)
+        figures = {"lineage": history, "model_hash": identity["model"], "data_hash": found.hash}
         return run.finish(facts | told(config, backend, learner, machine, state) | figures)
 
 
@@ -102,38 +108,45 @@ def told(
         "parameters": {"total": parameters(learner) + frozen, "trained": trained},
         "layer_mix": learner.body.layer_mix(),
         **({"layer_mix_output": at_output} if at_output else {}),
+        **({"null_threshold": float(learner.head.threshold)} if learner.task.unanswerable else {}),
     }
 
 
 def load_backend(config: Transfer) -> Any:
     """The pretrained encoder; or the same network with all weights, or those of its upper layers, drawn afresh."""
+    ways = {"transfer_layers": models.redraw_above, "redraw_top": models.redraw_top}
+    asked = [key for key in ways if getattr(config, key) is not None]
+    if asked and config.weights == "random":
+        raise UserError(f"{asked[0]}: random weights transfer no layer; leave one of the two out")
+    if len(asked) > 1:
+        raise UserError(
+            "redraw_top: transfer_layers says already which layers are drawn; leave one of the two out"
+        )
     backend = models.load(config.backend, config.model, seed=config.seed)
     if config.weights == "random":
-        if config.transfer_layers is not None:
-            raise UserError("transfer_layers: random weights transfer no layer; leave one of the two out")
         backend.draw(config.seed)
-    elif config.transfer_layers is not None:
-        models.redraw_above(backend, config.transfer_layers, config.seed)
+    for key in asked:
+        ways[key](backend, getattr(config, key), config.seed)
     return backend
 
 
-def prepare(backend: Any, found: TaskData, length: int) -> dict[str, Dataset]:
-    datasets = {}
+def prepare(backend: Any, found: TaskData, length: int, stride: int | None = None) -> dict[str, Dataset]:
+    datasets, length = {}, min(length, backend.longest)
     for split, examples in found.splits.items():
         signals.check()
-        datasets[split] = Dataset(backend, found.task, examples, length=min(length, backend.longest))
+        datasets[split] = Dataset(backend, found.task, examples, length=length, stride=stride)
     return datasets
 
 
 def held_out(learner: TaskLearner, dataset: Dataset, machine: device.Machine) -> dict[str, float | None]:
-    predictions = evaluation.predict(
-        learner,
-        dataset,
-        size=EVALUATION_BATCH,
-        device=machine.device,
-        check=signals.together(machine.any),
-    )
+    predictions = answers_to(learner, dataset, machine, signals.together(machine.any))
     return evaluation.score(learner.task, predictions)[0]
+
+
+def answers_to(
+    learner: TaskLearner, dataset: Dataset, machine: device.Machine, check: Callable[[], None]
+) -> list[Prediction]:
+    return evaluation.predict(learner, dataset, size=EVALUATION_BATCH, device=machine.device, check=check)
 
 
 def answer(
@@ -150,19 +163,18 @@ def answer(
             cut[split] = dataset.cut
         if split == "train":
             continue
-        predictions = evaluation.predict(
-            learner, dataset, size=EVALUATION_BATCH, device=machine.device, check=signals.check
-        )
+        predictions = answers_to(learner, dataset, machine, signals.check)
         run.predictions(split, predictions)
         metrics[split], undefined[split] = evaluation.score(found.task, predictions)
     return figures(found, metrics, undefined) | {"truncated": cut}
 
 
-def keep(run: Run, backend: Any, learner: TaskLearner, *, encoder: bool) -> None:
-    """run/model: the head, and the encoder too where it was trained."""
+def keep(run: Run, backend: Any, learner: TaskLearner, *, trained: list[lineage.Step] | None) -> None:
+    """run/model: the head; and where the encoder was trained, that too, with all that it was trained on by now."""
     with files.new_folder(run.model, {"run": run.name}) as folder:
-        if encoder:
+        if trained is not None:
             backend.save(folder)
+            lineage.write(folder, trained)
         files.save_tensors(learner.own_state(), folder / "task.safetensors")
         task = learner.task  # the order of the labels is the order of the head's rows
         facts = {"name": task.name, "kind": task.kind, "labels": list(task.labels)}

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lmcompare import device, evaluation, metrics, models, registry
+from lmcompare import device, evaluation, lineage, metrics, models, registry
 from lmcompare.errors import DataError, ModelError, UserError
 from lmcompare.experiments.task_data import TaskData, read_task
 from lmcompare.experiments.transfer import EVALUATION_BATCH
@@ -97,8 +97,10 @@ def language_model(family: str, model: str) -> Any:
             f"{model}: {family} has no left-to-right language model to say how likely a text is; {those} has one"
         )
     lm = models.load(family, model)
-    if (run := models.run_of(model)) and "task" in run.config:
-        lm.warnings.append("this run was taught a task already, so nothing here is without training")
+    if tasks := lineage.taught(lineage.before({"model": model})):
+        lm.warnings.append(
+            f"this model was taught {', then '.join(tasks)} already, so nothing here is without training"
+        )
     lm.encoder.to(device.machine("float32").device).train(False)
     return lm
 

@@ -18,7 +18,7 @@ from lmcompare.recurrent import State
 from lmcompare.registry import objectives
 from lmcompare.softmax import cross_entropy
 from lmcompare.text import streams
-from lmcompare.text.shards import Shards
+from lmcompare.text.material import Material
 from lmcompare.text.streams import Streams
 
 DIRECTIONS = ("forward", "backward")
@@ -87,19 +87,11 @@ class BiLm(nn.Module):
             self.words.weight.normal_(0.0, self.words.in_features**-0.5, generator=generator)
             self.words.bias.zero_()
 
-    def prepare(
-        self,
-        shards: Shards,
-        holdout: float,
-        seed: int,
-        check: Callable[[], None],
-        *,
-        held_out_only: bool = False,
-    ) -> None:
+    def prepare(self, material: Material) -> None:
         """Which sentences are read, and which are kept apart."""
-        self.train_documents, held = shards.split(holdout)
-        self.shards, self.seed = shards, seed
-        chosen = self.train_documents[:0] if held_out_only else self.train_documents
+        shards, (self.train_documents, held) = material.shards, material.split()
+        self.shards, self.seed = shards, material.seed
+        chosen = self.train_documents[:0] if material.held_out_only else self.train_documents
         self.rows, self.held_rows = streams.sentences_of(shards, chosen), streams.sentences_of(shards, held)
         self.lengths = shards.sentences[self.rows + 1] - shards.sentences[self.rows] + 1
 
@@ -156,6 +148,9 @@ class BiLm(nn.Module):
             name: self._loss(top_BTP, batch.targets[which], batch.negatives)
             for which, (name, top_BTP) in enumerate(zip(DIRECTIONS, tops, strict=True))
         }
+
+    def height(self, name: str) -> int:
+        return 0
 
     def carry(self, total: Callable[[Tensor], Tensor]) -> None:
         """At the end of a step: what every process computed of its rows becomes the state of all."""

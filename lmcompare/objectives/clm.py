@@ -16,8 +16,8 @@ from lmcompare.batches import Independent, Inputs
 from lmcompare.errors import DataError, UserError
 from lmcompare.registry import objectives
 from lmcompare.softmax import cross_entropy
+from lmcompare.text.material import Material
 from lmcompare.text.running import Running
-from lmcompare.text.shards import Shards
 from lmcompare.types import View
 
 HELD_OUT = 131_072  # most tokens that the held-out figures are taken from
@@ -61,21 +61,13 @@ class Clm(Independent, nn.Module):
     def draw(self, seed: int) -> None:
         """Nothing: the output matrix is that of the word embeddings."""
 
-    def prepare(
-        self,
-        shards: Shards,
-        holdout: float,
-        seed: int,
-        check: Callable[[], None],
-        *,
-        held_out_only: bool = False,
-    ) -> None:
+    def prepare(self, material: Material) -> None:
         """Which documents are read, and which are kept apart."""
-        train, held = shards.split(holdout)
-        self.held, self.seed = Running(shards, held), seed
-        self.train_text = Running(shards, train[:0] if held_out_only else train)
+        shards, (train, held) = material.shards, material.split()
+        self.held, self.seed = Running(shards, held), material.seed
+        self.train_text = Running(shards, train[:0] if material.held_out_only else train)
         count = max(0, len(self.train_text) - 1) // self.length
-        if not count and not held_out_only:
+        if not count and not material.held_out_only:
             raise DataError(
                 f"the corpus has {len(self.train_text)} tokens to learn from, less than a window of {self.length}; "
                 "give more text, or a smaller objective.length"

@@ -17,6 +17,7 @@ from lmcompare.objectives.sampling import Negatives, log_uniform
 from lmcompare.registry import objectives
 from lmcompare.softmax import cross_entropy
 from lmcompare.text.contexts import asked, stretches
+from lmcompare.text.material import Material
 from lmcompare.text.shards import Shards
 
 HEAD = "feedforward."
@@ -78,20 +79,12 @@ class FeedForward(Independent, nn.Module):
             self.softmax.weight.zero_()
             self.softmax.bias.zero_()
 
-    def prepare(
-        self,
-        shards: Shards,
-        holdout: float,
-        seed: int,
-        check: Callable[[], None],
-        *,
-        held_out_only: bool = False,
-    ) -> None:
+    def prepare(self, material: Material) -> None:
         """Cut the corpus into stretches, and keep some documents apart."""
-        train, held = shards.split(holdout)
-        self.rows = stretches(shards, train[:0] if held_out_only else train, self.length)
+        shards, (train, held) = material.shards, material.split()
+        self.rows = stretches(shards, train[:0] if material.held_out_only else train, self.length)
         self.held_rows = stretches(shards, held, self.length)
-        self.shards, self.seed, self.lengths = shards, seed, self.rows[:, 1] - self.rows[:, 0]
+        self.shards, self.seed, self.lengths = shards, material.seed, self.rows[:, 1] - self.rows[:, 0]
 
     def batch(self, chosen: np.ndarray, epoch: int) -> Batch:
         batch = self._batch(self.rows[chosen])

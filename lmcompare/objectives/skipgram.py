@@ -20,7 +20,7 @@ from lmcompare.batches import Independent
 from lmcompare.errors import DataError, ModelError, UserError
 from lmcompare.registry import objectives
 from lmcompare.text.contexts import spans, stretches
-from lmcompare.text.shards import Shards
+from lmcompare.text.material import Material
 
 KEPT, WINDOWS, NEGATIVES = 1, 2, 3  # what a keyed random number is for
 HEAD = "skipgram.words.weight"
@@ -75,23 +75,18 @@ class SkipGram(Independent, nn.Module):
         with torch.no_grad():
             self.near.weight.zero_()
 
-    def prepare(
-        self,
-        shards: Shards,
-        holdout: float,
-        seed: int,
-        check: Callable[[], None],
-        *,
-        held_out_only: bool = False,
-    ) -> None:
+    def prepare(self, material: Material) -> None:
         """Cut the corpus into stretches, and count the words of those that are learned from."""
-        train, held = shards.split(holdout)
+        shards, (train, held) = material.shards, material.split()
         rows = stretches(shards, train, self.length)
-        self.rows, self.held_rows = rows[:0] if held_out_only else rows, stretches(shards, held, self.length)
-        self.shards, self.seed, self.lengths = shards, seed, self.rows[:, 1] - self.rows[:, 0]
+        self.rows, self.held_rows = (
+            rows[:0] if material.held_out_only else rows,
+            stretches(shards, held, self.length),
+        )
+        self.shards, self.seed, self.lengths = shards, material.seed, self.rows[:, 1] - self.rows[:, 0]
         self.counted = np.zeros(self.tokenizer.vocabulary, dtype=np.int64)
         for part in np.array_split(rows, max(1, len(rows) // 10_000)):
-            check()
+            material.check()
             self.counted += np.bincount(self._ids(spans(part)), minlength=len(self.counted))
         shares = self.counted / self.counted.sum()
         with np.errstate(divide="ignore"):

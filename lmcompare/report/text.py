@@ -92,6 +92,11 @@ def bench_lines(result: dict[str, Any]) -> Iterator[str]:
         yield (
             f"{row['what']}: {row['ours']:,.0f} tokens/s, {row['theirs_name']} {row['theirs']:,.0f} tokens/s, "
             f"{row['ratio']:.2f} times as fast"
+            + (
+                f"; {row['utilization']:.0%} of the rate of one matrix product"
+                if "utilization" in row
+                else ""
+            )
         )
 
 

@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,12 @@ KINDS = {str: "text", bool: "true or false", int: "a number", float: "a number",
          list: "a list", dict: "an object"}  # fmt: skip
 
 
-def objects(path: Path, columns: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, Any]] | DataError]:
+def objects(
+    path: Path, columns: Sequence[str] = (), *, read: Callable[[int], None] = lambda size: None
+) -> Iterator[tuple[int, dict[str, Any]] | DataError]:
     """Line and object, one by one; in the place of a bad line, what is wrong with it."""
     kinds: dict[str, tuple[str, int]] = {}  # of a key: its type, and the line where it was first seen
-    for number, line in lines(path):
+    for number, line in lines(path, read=read):
         try:
             values = _json_object(path, number, line)
             for name in columns:

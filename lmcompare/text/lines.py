@@ -11,7 +11,7 @@ import codecs
 import gzip
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -43,10 +43,13 @@ def fault(path: Path, line: int, column: int, what: str) -> DataError:
     return DataError(f"{path}:{line}:{column}: {what}")
 
 
-def lines(path: Path, *, keep_cr: bool = False) -> Iterator[tuple[int, str]]:
-    r"""Numbered lines without their `\n` (and without the `\r` before it, unless kept)."""
+def lines(
+    path: Path, *, keep_cr: bool = False, read: Callable[[int], None] = lambda size: None
+) -> Iterator[tuple[int, str]]:
+    r"""Numbered lines without their `\n` (and without the `\r` before it, unless kept). `read` is told how many of
+    the file's bytes have been read, now and then."""
     number, parts, size = 1, list[str](), 0
-    for text in _decoded(path):
+    for text in _decoded(path, read):
         *ended, rest = text.split("\n")
         for piece in ended:
             if parts:
@@ -102,7 +105,7 @@ def _opened(path: Path) -> tuple[BinaryIO, bool]:
     return (cast(BinaryIO, gzip.GzipFile(fileobj=stream)), True) if packed else (stream, False)
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
+def _chunks(path: Path, read: Callable[[int], None]) -> Iterator[bytes]:
     """The unpacked bytes; what cannot be unpacked, or grows beyond reason, is refused."""
     stream, packed = _opened(path)
     size, allowed = 0, max(UNPACKED, RATIO * path.stat().st_size)
@@ -123,6 +126,7 @@ def _chunks(path: Path) -> Iterator[bytes]:
                 )  # fmt: skip
             if not data:
                 return
+            read((getattr(stream, "fileobj", None) or stream).tell())
             yield data
 
 
@@ -134,12 +138,12 @@ def _refuse_archive(path: Path, head: bytes) -> None:
         raise fault(path, 1, 1, f"this is {kinds[0]}, not text; unpack it first")
 
 
-def _decoded(path: Path) -> Iterator[str]:
+def _decoded(path: Path, read: Callable[[int], None]) -> Iterator[str]:
     """Text a chunk; the first byte that is no text is named with its offset, line and column."""
     line, column, offset = 1, 1, 0  # of what comes next
     encoding = "utf-8"
     decoder: codecs.IncrementalDecoder = codecs.getincrementaldecoder("utf-8")("strict")
-    for number, data in enumerate(_ended(_chunks(path))):
+    for number, data in enumerate(_ended(_chunks(path, read))):
         if number == 0:
             for mark, name in ENCODINGS.items():
                 if data.startswith(mark):

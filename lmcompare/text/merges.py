@@ -21,7 +21,13 @@ LONGEST_WORD = 100  # characters; BERT reads a longer word as [UNK], and nothing
 COVERED = 0.9999  # of the characters of a corpus; nothing is learned from a word with a rarer one
 HIDDEN = 0xF0000  # the first of two private planes, for the units
 REPEATS = 4096  # copies of a word in one line for the trainer
+STRETCHES = 1 << 20  # different stretches between blanks that are counted before they are cut into words
+WORDS = 3_000_000  # different words that are counted; when there are more, the rarest are forgotten
+LEARNED = 20_000_000  # words that merges are learned from; of more, all words' counts are taken in proportion
 BLANK = re.compile(r"[ \t\r\n]+")  # not str.split: BERT deletes some characters that it would split on
+
+# How BERT splits what is ASCII without control characters; to ask the library for each takes ten times as long.
+PLAIN = re.compile(r"[A-Za-z0-9]+|[!-/:-@\[-`{-~]")
 
 Piece = tuple[str, ...]  # the units that it is made of
 
@@ -42,17 +48,46 @@ def cleaning(
 
 
 def count_words(texts: Iterable[str], lowercase: bool) -> Counter[str]:
-    """How often BERT's splitter finds each word; those too long to learn from are left out."""
-    chunks: Counter[str] = Counter()
-    for text in texts:
-        chunks.update(BLANK.split(text))
+    """How often BERT's splitter finds each word; those too long to learn from are left out. Memory is bounded: only a
+    corpus of more than three million different words loses any, and then the rarest."""
     normalizer, splitter = cleaning(lowercase=lowercase)
+    chunks: Counter[str] = Counter()
     words: Counter[str] = Counter()
-    for chunk, count in chunks.items():
-        for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(chunk)):
-            if len(word) <= LONGEST_WORD:
-                words[word] += count
+
+    def cut() -> None:
+        for chunk, count in chunks.items():
+            if chunk.isascii() and chunk.isprintable():
+                found = PLAIN.findall(chunk.lower() if lowercase else chunk)
+            else:
+                found = [word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(chunk))]
+            for word in found:
+                if len(word) <= LONGEST_WORD:
+                    words[word] += count
+        chunks.clear()
+
+    for text in texts:
+        odd = "\t" in text or "\n" in text or "\r" in text
+        chunks.update(BLANK.split(text) if odd else text.split(" "))  # the second is quicker by far
+        if len(chunks) >= STRETCHES:
+            cut()
+            if len(words) > WORDS:
+                words = most_frequent(words, WORDS // 2)
+    cut()
     return words
+
+
+def most_frequent(words: Counter[str], size: int) -> Counter[str]:
+    """At most so many; words as frequent as one that has no room have none either."""
+    least = sorted(words.values(), reverse=True)[size]
+    return Counter({word: count for word, count in words.items() if count > least})
+
+
+def in_proportion(words: Counter[str], total: int) -> Counter[str]:
+    """At most about so many words in all; those that would count for less than half go."""
+    if (every := words.total()) <= total:
+        return words
+    scaled = ((word, (2 * count * total + every) // (2 * every)) for word, count in words.items())
+    return Counter({word: count for word, count in scaled if count})
 
 
 def alphabet(counts: Mapping[str, int]) -> tuple[list[str], list[str]]:
@@ -97,6 +132,7 @@ def learn(
     if not counts:
         raise UserError("tokenizer: the corpus holds no words; give a text that is not empty")
     units = forms(*alphabet(counts))
+    counts = in_proportion(counts, LEARNED)
     if len(units) + reserved > size:
         raise UserError(
             f"tokenizer.size: {size} has no room for the corpus's alphabet; "

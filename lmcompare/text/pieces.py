@@ -4,14 +4,24 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
 
 from lmcompare import files
 from lmcompare.errors import ModelError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+REMEMBERED = 300_000  # words after which those that do not come again are forgotten
+
+
+def id_type(size: int) -> np.dtype:
+    """The smallest that a corpus's ids are kept in."""
+    return np.dtype(np.uint16 if size < 2**16 else np.int32)
 
 
 class Pieces:
@@ -26,6 +36,8 @@ class Pieces:
         self.ids: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
         self.pieces = sorted(self.ids, key=lambda piece: self.ids[piece])
         self.size = len(self.pieces)
+        self.remembered: dict[str, bytes] = {}
+        self.older: dict[str, bytes] = {}
 
     def extended(self, texts: Iterable[str]) -> Self:
         """Itself: its pieces cut any word."""
@@ -37,6 +49,50 @@ class Pieces:
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
         """The same as `encode` on each text, on all cores."""
         return [e.ids for e in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """All ids behind one another, and how many each text has. Where no piece reaches over a space, which is so by
+        BERT's rules, a word is cut when it is first seen and then remembered: many times as fast."""
+        kind = id_type(self.size)
+        if not self.cut_at_spaces:
+            encoded = self.encode_many(texts)
+            lengths = np.array([len(ids) for ids in encoded], dtype=np.int64)
+            return np.fromiter(chain.from_iterable(encoded), kind, int(lengths.sum())), lengths
+        split = [text.split(" ") for text in texts]
+        self._remember(set(chain.from_iterable(split)), kind)
+        known = self.remembered.__getitem__
+        parts = [b"".join(map(known, words)) for words in split]
+        lengths = np.array([len(part) for part in parts], dtype=np.int64) // kind.itemsize
+        return np.frombuffer(b"".join(parts), dtype=kind), lengths
+
+    def _remember(self, words: set[str], kind: np.dtype) -> None:
+        """Know the ids of these words, those of the last few hundred thousand, and no more."""
+        if len(self.remembered) > REMEMBERED:
+            self.older, self.remembered = self.remembered, {}
+        new = []
+        for word in words.difference(self.remembered):
+            if (ids := self.older.get(word)) is not None:
+                self.remembered[word] = ids
+            else:
+                new.append(word)
+        encoding = self.tokenizer.encode(new, is_pretokenized=True, add_special_tokens=False)
+        ends = np.cumsum(np.bincount(np.array(encoding.word_ids, dtype=np.int64), minlength=len(new)))
+        whole = np.array(encoding.ids, dtype=kind).tobytes()
+        begin = 0
+        for word, end in zip(new, (ends * kind.itemsize).tolist(), strict=True):
+            self.remembered[word] = whole[begin:end]
+            begin = end
+
+    @cached_property
+    def cut_at_spaces(self) -> bool:
+        """Whether a text has the pieces of its stretches between spaces, one after the other."""
+        cleans, splits = self.rules["normalizer"] or {}, self.rules["pre_tokenizer"] or {}
+        added = [token["content"] for token in self.rules["added_tokens"]]
+        return (
+            cleans.get("type") == "BertNormalizer"
+            and splits.get("type") == "BertPreTokenizer"
+            and all(content.isascii() and len(content.split()) == 1 for content in added)
+        )
 
     def encode_words(self, words: Sequence[str]) -> list[list[int]]:
         """Each word's pieces; a word that has none (empty, or only deleted characters) is unknown."""

@@ -3,10 +3,10 @@
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lmcompare import registry
-from lmcompare.errors import ModelError
+from lmcompare.errors import ModelError, UserError
 from lmcompare.text import merges, pieces
 
 if TYPE_CHECKING:
@@ -17,9 +17,16 @@ PAD, UNK, CLS, SEP, MASK = SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MAS
 
 @registry.tokenizers.register("wordpiece")
 def train_wordpiece(
-    texts: Iterable[str], *, size: int = 8000, lowercase: bool = True, min_frequency: int = 2
+    texts: Iterable[str],
+    *,
+    size: int = 8000,
+    lowercase: bool = True,
+    min_frequency: int = 2,
+    path: str = "",
 ) -> "WordPiece":
-    """BERT's WordPiece: the same corpus gives the same bytes in any process."""
+    """BERT's WordPiece: the same corpus gives the same bytes in any process; or that of a folder or a vocab.txt."""
+    if path:
+        return released(Path(path), lowercase)
     learned, _ = merges.learn(
         texts,
         lambda heads, tails: [*heads, *("##" + c for c in tails)],
@@ -123,14 +130,30 @@ def from_rules(path: Path) -> "Tokenizer":
     return tokenizer
 
 
-def from_vocab(path: Path) -> "Tokenizer":
+def released(path: Path, lowercase: bool) -> WordPiece:
+    """A vocabulary that is there already: a folder with tokenizer.json or vocab.txt, or a file like the latter by any
+    name. What the folder itself says on capitals must be what was asked for."""
+    if path.is_file() and path.suffix != ".json":
+        return WordPiece(from_vocab(path, {"do_lower_case": lowercase}))
+    folder = path.parent if path.is_file() else path
+    told = (folder / "tokenizer.json").is_file() or "do_lower_case" in pieces.read_config(folder)
+    if not told and (folder / "vocab.txt").is_file():
+        return WordPiece(from_vocab(folder / "vocab.txt", {"do_lower_case": lowercase}))
+    found = WordPiece.load(folder)
+    if found.lowercase != lowercase:
+        kept = "no capitals" if found.lowercase else "capitals"
+        raise UserError(f"tokenizer.lowercase: {path} keeps {kept}; set it to {str(found.lowercase).lower()}")
+    return found
+
+
+def from_vocab(path: Path, config: dict[str, Any] | None = None) -> "Tokenizer":
     first: dict[str, int] = {}
     for number, piece in enumerate(pieces.read_lines(path), start=1):
         if piece in first:
             raise ModelError(f"{path}:{number}: {piece!r} stands on line {first[piece]} already")
         first[piece] = number
     check_specials(first, path)
-    config = pieces.read_config(path.parent)
+    config = pieces.read_config(path.parent) if config is None else config
     return bert_tokenizer(
         list(first),
         lowercase=bool(config.get("do_lower_case", True)),

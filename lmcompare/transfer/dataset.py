@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lmcompare.batches import Inputs
-from lmcompare.errors import DataError
+from lmcompare.errors import DataError, UserError
 from lmcompare.types import Example, Task, View
 
 
@@ -39,11 +39,22 @@ class Batch:
 class Dataset:
     """One split, formatted by a backend."""
 
-    def __init__(self, backend: Any, task: Task, examples: Sequence[Example], *, length: int) -> None:
+    def __init__(
+        self,
+        backend: Any,
+        task: Task,
+        examples: Sequence[Example],
+        *,
+        length: int,
+        stride: int | None = None,  # span: tokens from window to window of a long context
+    ) -> None:
         if length > backend.longest:
             raise DataError(f"length {length} is more than the {backend.longest} positions of the model")
+        if stride is not None and (task.kind != "span" or stride >= length):
+            why = f"it must be less than the length {length}" if task.kind == "span" else "that is for spans"
+            raise UserError(f"stride {stride}: {task.name} is a task of the kind {task.kind}; {why}")
         self.backend, self.task, self.examples = backend, task, list(examples)
-        per_example = [backend.views(task, example, length) for example in self.examples]
+        per_example = [backend.views(task, example, length, stride=stride) for example in self.examples]
         if bare := [e.id for e, views in zip(self.examples, per_example, strict=True) if not views]:
             raise DataError(f"{task.name}: example {bare[0]} has nothing to read (a choice without options?)")
         self.views = [view for views in per_example for view in views]
@@ -120,10 +131,16 @@ def _ends(examples: list[Example], views: list[View], owners: list[int]) -> tupl
         answers: Any = examples[owner].label
         if not answers:
             continue
-        start, end = answers[0]
+        start, end = tight(examples[owner].texts[1], *answers[0])
         inside = [t for t, (s, e) in enumerate(view.spans) if s >= 0 and s < end and e > start]
         whole = inside and view.spans[inside[0]][0] <= start and view.spans[inside[-1]][1] >= end
         if whole:
             ends[b] = torch.tensor([inside[0], inside[-1]])
             found[b] = True
     return ends, found
+
+
+def tight(text: str, start: int, end: int) -> tuple[int, int]:
+    """An answer without the white space at its ends, which no token holds."""
+    answer = text[start:end]
+    return start + len(answer) - len(answer.lstrip()), end - len(answer) + len(answer.rstrip())

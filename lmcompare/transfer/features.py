@@ -16,6 +16,21 @@ from lmcompare.transfer import pairing
 from lmcompare.transfer.dataset import Batch, Dataset
 from lmcompare.types import Task
 
+# What a name stands for: how its layers become one input, and which they are. Table 7 of Devlin et al. 2019 (§5.3) has
+# embeddings, second_to_last, last, mix_last_4 and mix (its weighted sums; ours of all layers counts the embeddings) and
+# concat_last_4. "first" is another word for the embeddings.
+NAMED: dict[str, tuple[Literal["mix", "sum", "mean", "beside"], slice]] = {
+    "mix": ("mix", slice(None)),
+    "mix_last_4": ("mix", slice(-4, None)),
+    "sum_last_4": ("sum", slice(-4, None)),
+    "concat_last_4": ("beside", slice(-4, None)),
+    "last": ("beside", slice(-1, None)),
+    "second_to_last": ("beside", slice(-2, -1)),
+    "embeddings": ("beside", slice(0, 1)),
+    "first": ("beside", slice(0, 1)),
+    "average": ("mean", slice(None)),
+}
+
 
 @transfers.register("features")
 class Features(nn.Module):
@@ -26,7 +41,7 @@ class Features(nn.Module):
         backend: Any,
         task: Task,
         *,
-        layers: str | list[int] = "mix",  # "mix", "last", "first", "average", or layers to put side by side
+        layers: str | list[int] = "mix",  # one of NAMED, or numbers of layers to put side by side
         layer_norm: bool = False,  # of each layer, before they are mixed
         mix_decay: float = 0.0,  # λ: its square sum of the mix's weights is added to the loss
         place: Literal["input", "output", "both"] = "input",  # of the reader; "output" alone: layer 0 goes in
@@ -35,7 +50,9 @@ class Features(nn.Module):
         stateful: bool = False,  # ELMo's original way: states go on from batch to batch, so the order matters
     ) -> None:
         super().__init__()
-        if layers != "mix" and layer_norm:
+        self.depth = backend.depth + 1  # the embeddings are a layer, too
+        self.way, self.chosen = way_of(layers), choose(layers, self.depth)
+        if self.way != "mix" and layer_norm:
             raise UserError(f"transfer.layer_norm is for layers = 'mix', not {layers!r}")
         if mix_decay < 0:
             raise UserError(f"transfer.mix_decay: {mix_decay} is less than 0")
@@ -43,19 +60,16 @@ class Features(nn.Module):
             raise UserError(f"transfer.stateful: {backend.name} has no states that could go on; elmo has")
         if stateful:
             backend.encoder.stateful = True
-        depth = backend.depth + 1
-        self.chosen = choose(layers, depth)
         self.cache, self.task, self.place, self.dropout = FeatureCache(backend), task, place, dropout
-        self.layers = layers
-        self.weights = {"mix": mix_decay} if mix_decay and layers == "mix" else {}
-        mixes = [
-            ScalarMix(layers=depth, layer_norm=layer_norm)
-            if layers == "mix" and place in (where, "both")
+        mixed = self.way == "mix"
+        self.weights = {"mix": mix_decay} if mix_decay and mixed else {}
+        self.mix, self.output_mix = (
+            ScalarMix(layers=len(self.chosen), layer_norm=layer_norm)
+            if mixed and place in (where, "both")
             else None
             for where in ("input", "output")
-        ]
-        self.mix, self.output_mix = mixes
-        read = backend.width * (len(layers) if isinstance(layers, list) else 1)
+        )
+        read = backend.width * (len(self.chosen) if self.way == "beside" else 1)
         self.input_dropout = nn.Dropout(dropout)
         self.reader = fitting(
             reader, task, backend.width if place == "output" else read, 0 if place == "input" else read
@@ -103,7 +117,9 @@ class Features(nn.Module):
     def _reduced(self, x_BTLD: Tensor, mask_BT: Tensor, mix: ScalarMix | None) -> Tensor:
         if mix is not None:
             return mix(x_BTLD, mask_BT)
-        return x_BTLD.mean(2) if self.layers == "average" else x_BTLD.flatten(2)
+        if self.way == "beside":
+            return x_BTLD.flatten(2)
+        return x_BTLD.mean(2) if self.way == "mean" else x_BTLD.sum(2)
 
     def counts(self, batch: Batch) -> dict[str, float]:
         return dict.fromkeys(self.weights, 1.0)
@@ -118,27 +134,34 @@ class Features(nn.Module):
         return torch.stack([mix.weights.square().sum() for mix in mixes]).sum()
 
     def layer_mix(self) -> list[float] | None:
-        """The share of each layer, embeddings first."""
-        return shares(self.mix)
+        """The share of every layer of the model, embeddings first; one that is not in the mix has none: 0."""
+        return shares(self.mix, self.chosen, self.depth)
 
     def layer_mix_output(self) -> list[float] | None:
         """The same of the mix that stands beside the reader's output."""
-        return shares(self.output_mix)
+        return shares(self.output_mix, self.chosen, self.depth)
 
 
 @torch.no_grad()
-def shares(mix: ScalarMix | None) -> list[float] | None:
-    return None if mix is None else [round(float(w), 6) for w in mix.shares()]
+def shares(mix: ScalarMix | None, chosen: list[int], depth: int) -> list[float] | None:
+    if mix is None:
+        return None
+    every = [0.0] * depth
+    for layer, share in zip(chosen, mix.shares().tolist(), strict=True):
+        every[layer] = round(share, 6)
+    return every
 
 
-def fitting(spec: dict[str, Any], task: Task, width: int, extra: int) -> Any:
-    """The named reader, if it reads this kind of task."""
+def fitting(spec: dict[str, Any], task: Task, width: int, extra: int, *, single: bool = False) -> Any:
+    """The named reader, if it reads this kind of task; `single`: from one sequence of states at a time."""
     registry.readers.check(spec, "transfer.reader")
-    asked, names = form(task), registry.readers.names()
-    if asked not in registry.readers.get(spec["name"]).serves:  # type: ignore[attr-defined]
-        fit = [name for name in names if asked in registry.readers.get(name).serves]  # type: ignore[attr-defined]
+    asked, known = form(task), registry.readers.names()
+    builders: dict[str, Any] = {name: registry.readers.get(name) for name in known}
+    fit = [n for n, reader in builders.items() if asked in reader.serves and not (single and reader.pairs)]
+    if spec["name"] not in fit:
+        where = " on top of a fine-tuned encoder" if single else ""
         raise UserError(
-            f"transfer.reader: {spec['name']!r} does not read tasks of the kind {asked} ({task.name}); "
+            f"transfer.reader: {spec['name']!r} does not read tasks of the kind {asked}{where} ({task.name}); "
             f"these do: {', '.join(fit)}"
         )
     return registry.readers.build(spec, width, extra, task, where="transfer.reader")
@@ -146,12 +169,22 @@ def fitting(spec: dict[str, Any], task: Task, width: int, extra: int) -> Any:
 
 def choose(layers: str | list[int], depth: int) -> list[int]:
     """Which layers are read, as numbers from 0 (the embeddings)."""
-    named = {"mix": range(depth), "average": range(depth), "last": [depth - 1], "first": [0]}
-    if isinstance(layers, str) and layers in named:
-        return list(named[layers])
+    if isinstance(layers, str) and layers in NAMED:
+        part = NAMED[layers][1]
+        if (least := -(part.start or 0)) > depth:
+            raise UserError(
+                f"transfer.layers: {layers!r} needs a model of {least} layers, its embeddings counted; this one "
+                f"has {depth}"
+            )
+        return list(range(depth))[part]
     if isinstance(layers, list) and layers and all(-depth <= n < depth for n in layers):
         return [n % depth for n in layers]
     raise UserError(
-        f"transfer.layers: {layers!r} is not 'mix', 'last', 'first', 'average', or a list of numbers from "
+        f"transfer.layers: {layers!r} is not {', '.join(map(repr, NAMED))}, or a list of numbers from "
         f"{-depth} to {depth - 1}"
     )
+
+
+def way_of(layers: str | list[int]) -> str:
+    """How the layers that are read become one input."""
+    return NAMED[layers][0] if isinstance(layers, str) and layers in NAMED else "beside"

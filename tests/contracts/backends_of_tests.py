@@ -79,8 +79,8 @@ class LikeElmo(Toy):
 
     name, parts = "like-elmo", 2
 
-    def views(self, task: Task, example: Example, length: int) -> list[View]:
-        return word_views(self.tokenizer, task, example, length)
+    def views(self, task: Task, example: Example, length: int, *, stride: int | None = None) -> list[View]:
+        return word_views(self.tokenizer, task, example, length, stride)
 
 
 class LikeGpt(Toy):
@@ -88,7 +88,7 @@ class LikeGpt(Toy):
 
     name, causal = "like-gpt", True
 
-    def views(self, task: Task, example: Example, length: int) -> list[View]:
+    def views(self, task: Task, example: Example, length: int, *, stride: int | None = None) -> list[View]:
         if task.kind == "choice":
             return [self._joined((example.texts[0], o), n) for n, o in enumerate(example.options)]
         orders = [example.texts, example.texts[::-1]] if task.symmetric else [example.texts]

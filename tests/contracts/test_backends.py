@@ -18,6 +18,7 @@ from lmcompare.text.words import train_words
 from lmcompare.transfer.dataset import Dataset
 from lmcompare.transfer.learner import TaskLearner
 from lmcompare.types import Example, Task
+from tests.contracts import auto_folders
 from tests.contracts.backends_of_tests import LikeElmo, LikeGpt
 
 TEXTS = [
@@ -28,7 +29,7 @@ TEXTS = [
 ]
 
 
-def bert() -> Any:
+def bert(**settings: Any) -> Any:
     tokenizer = train_wordpiece(TEXTS, size=60, min_frequency=1)
     return registry.backends.build(
         {
@@ -39,6 +40,7 @@ def bert() -> Any:
             "positions": 40,
             "dropout": 0.1,
             "init_std": 0.2,
+            **settings,
         },
         tokenizer,
     )
@@ -72,8 +74,15 @@ def gpt(network: str = "transformer") -> Any:
     return registry.backends.build({"name": "gpt", "network": network, **shape}, tokenizer)
 
 
+def auto(family: str) -> Any:
+    return registry.loader(registry.backends.get("auto"))(auto_folders.of(family))
+
+
 BACKENDS: dict[str, Callable[[], Any]] = {
+    "auto": partial(auto, "roberta"),
+    "auto-gpt2": partial(auto, "gpt2"),
     "bert": bert,
+    "bert-causal": partial(bert, causal=True),
     "elmo": elmo,
     "gpt": gpt,
     "gpt-lstm": partial(gpt, "lstm"),
@@ -272,7 +281,7 @@ def test_the_order_of_a_symmetric_pair_is_only_asked_where_the_backend_says_so(n
         dataset = Dataset(backend, task, rows, length=24)
         answers = made.answers(dataset, all_of(dataset), torch.device("cpu"))
         scores.append([a["prediction"] for a in answers])
-    if name in ("gpt", "gpt-lstm", "like-gpt"):
+    if name in ("auto-gpt2", "gpt", "gpt-lstm", "like-gpt"):
         assert scores[0] == pytest.approx(scores[1], abs=1e-5)
     assert all(np.isfinite(scores).ravel())
 

@@ -12,6 +12,7 @@ import torch
 from lmcompare import evaluation, registry
 from lmcompare.errors import DataError
 from lmcompare.text import shards
+from lmcompare.text.material import Material
 from lmcompare.text.words import train_words
 from tests.contracts.test_backends import TASKS, bert, gpt
 
@@ -22,6 +23,11 @@ PERFECT: dict[str, tuple[list[Any], list[Any], tuple[str, ...]]] = {
     "entity_f1": ([("O", "B-X")], [("O", "B-X")], ("O", "B-X")),
     "span_f1": ([("the cat",)], ["cat"], ()),
     "exact_match": ([("the cat",)], ["cat"], ()),
+    "answer_f1": ([("the cat",), ()], ["cat", ""], ()),
+    "answer_match": ([("the cat",), ()], ["cat", ""], ()),
+    "answerable_f1": ([("the cat",), ()], ["cat", "dog"], ()),
+    "answerable_match": ([("the cat",), ()], ["cat", "dog"], ()),
+    "unanswerable_match": ([("the cat",), ()], ["dog", ""], ()),
 }
 CLASSES = (["a", "b", "a"], ["a", "b", "a"], ("a", "b"))
 
@@ -103,6 +109,8 @@ TINY_ELMO = {
 # What an objective pretrains, its settings here, and a rate at which it learns in a few steps.
 PRETRAINING: dict[str, tuple[Callable[[], Any], dict[str, Any], float]] = {
     "mlm_nsp": (bert, {"length": 24}, 5e-3),
+    "mlm": (bert, {"length": 24, "whole_words": True}, 5e-3),
+    "ltr": (lambda: bert(causal=True), {"length": 24}, 5e-3),
     "clm": (gpt, {"length": 12}, 5e-3),
     "bilm": (lambda: of_words("elmo", **TINY_ELMO), {"unroll": 5}, 2e-2),
     "skipgram": (lambda: of_words("static", width=12), {"length": 24, "subsample": 0.0}, 5e-2),
@@ -135,7 +143,7 @@ def test_objectives_ask_the_same_for_the_same_key_and_learn(name: str, tmp_path:
     objective = registry.objectives.build({"name": name, **settings}, backend)
     objective.draw(2)
     tokens = shards.build(DOCUMENTS, backend.tokenizer, tmp_path / "tokens")
-    objective.prepare(tokens, 0.2, 3, lambda: None)
+    objective.prepare(Material(tokens, 0.2, 3))
     assert len(objective.lengths) > 10
     first, again, later = (epoch_of(objective, epoch) for epoch in (0, 0, 1))
     assert len(first) > 2 and all(a.equal(b) for a, b in zip(first, again, strict=True))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from world import PRETRAIN, READER, TRANSFER, Place, Reference, finished, write_corpus, write_task
+from world import PHASED, PRETRAIN, READER, TRANSFER, Place, Reference, finished, write_corpus, write_task
 
 
 @pytest.fixture(scope="session")
@@ -12,6 +12,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     write_corpus(folder / "corpus.txt")
     write_task(folder / "glue" / "SST-2")
     (folder / "pretrain.toml").write_text(PRETRAIN, encoding="utf-8")
+    (folder / "phased.toml").write_text(PHASED, encoding="utf-8")
     for mode, more in (("finetune", ""), ("features", READER)):
         text = TRANSFER.replace("MODE", mode).replace("dropout = 0.1\n", f"dropout = 0.1\n{more}")
         (folder / f"{mode}.toml").write_text(text, encoding="utf-8")
@@ -22,6 +23,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 def pretrained(place: Place) -> Reference:
     run = place.folder / "reference"
     return finished(place.pretrain(run), run, place.folder)
+
+
+@pytest.fixture(scope="session")
+def phased(place: Place) -> Reference:
+    run = place.folder / "reference-phased"
+    return finished(place.in_phases(run), run, place.folder)
 
 
 @pytest.fixture(scope="session")

@@ -64,8 +64,9 @@ def numbers(row: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("number", numbers("f1"))
-def test_f1_pretrain(place: Place, pretrained: Reference, tmp_path: Path, number: int) -> None:
-    trial(place.pretrain, pretrained, tmp_path, f"f1 {number}", 1)
+def test_f1_pretrain(place: Place, phased: Reference, tmp_path: Path, number: int) -> None:
+    """The whole data recipe, and two phases."""
+    trial(place.in_phases, phased, tmp_path, f"f1 {number}", 1)
 
 
 @pytest.mark.parametrize("number", numbers("f3"))

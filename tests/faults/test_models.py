@@ -56,7 +56,9 @@ def three(place: Place, pretrained: Reference) -> Path:
         "--config",
         place.folder / "finetune.toml",
         "--set",
-        "training.steps=60",
+        "training.steps=120",
+        "--set",
+        "optimizer.rate=1e-2",
         "--out",
         run,
     ]

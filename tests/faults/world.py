@@ -38,6 +38,20 @@ eval_every = 7
 checkpoint_every = 1
 keep = 2
 """
+# The whole of BERT's data recipe, and two phases with STEPS steps in all; the second reads longer instances.
+PHASED = (
+    PRETRAIN.replace(
+        "passes = 1", "passes = 2\nmost_masked = 3\nwhole_words = true\nshort_rate = 0.3"
+    ).replace('name = "adamw"', 'name = "bert_adam"')
+    + f"""
+[[phases]]
+objective = {{ length = 14 }}
+training = {{ steps = {STEPS - 9} }}
+[[phases]]
+training = {{ steps = 9, batch = 4 }}
+schedule = {{ warmup = 0.3 }}
+"""
+)
 TRANSFER = f"""
 length = 24
 [transfer]
@@ -73,6 +87,9 @@ class Place:
     def pretrain(self, out: Path, *more: Any) -> list[Any]:
         files = ["--corpus", self.folder / "corpus.txt", "--config", self.folder / "pretrain.toml"]
         return ["pretrain", "bert", *files, "--out", out, *more]
+
+    def in_phases(self, out: Path, *more: Any) -> list[Any]:
+        return self.pretrain(out, "--config", self.folder / "phased.toml", *more)
 
     def transfer(self, mode: str, model: Path, out: Path, *more: Any) -> list[Any]:
         files = ["--data", self.folder / "glue", "--config", self.folder / f"{mode}.toml"]

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 
 from lmcompare.backends.bert import Bert
 from lmcompare.batches import Inputs
-from lmcompare.objectives.mlm_nsp import Batch, MlmNsp
+from lmcompare.objectives.ltr import Ltr, asked
+from lmcompare.objectives.mlm_nsp import Batch, Mlm, MlmNsp
 from lmcompare.text.wordpiece import WordPiece, train_wordpiece
 
 LAYERS, WIDTH, HEADS, INNER, POSITIONS = 3, 20, 5, 28, 17
@@ -23,6 +25,10 @@ def tokenizer() -> WordPiece:
 
 @pytest.fixture
 def ours(tokenizer: WordPiece) -> Bert:
+    return tiny(tokenizer)
+
+
+def tiny(tokenizer: WordPiece, *, causal: bool = False) -> Bert:
     bert = Bert(
         tokenizer,
         layers=LAYERS,
@@ -32,6 +38,7 @@ def ours(tokenizer: WordPiece) -> Bert:
         positions=POSITIONS,
         dropout=0.0,
         init_std=0.2,
+        causal=causal,
     )
     bert.draw(1)
     bert.encoder.eval()
@@ -87,7 +94,7 @@ def test_pretraining_loss_and_gradients_agree(ours: Bert, tmp_path: Path) -> Non
     objective = MlmNsp(ours, length=POSITIONS)
     objective.draw(2)
     with torch.no_grad():
-        objective.word_bias.normal_(generator=torch.Generator().manual_seed(3))
+        objective.head.bias.normal_(generator=torch.Generator().manual_seed(3))
     reference = theirs(ours, tmp_path, "BertForPreTraining", objective.heads())
     batch = pretraining_batch(ours.tokenizer.size)
     labels = torch.full_like(batch.inputs.ids_BT, -100).flatten()
@@ -111,8 +118,48 @@ def test_pretraining_loss_and_gradients_agree(ours: Bert, tmp_path: Path) -> Non
         close(block.attention.qkv.weight.grad, torch.cat(parts))
         close(block.up.weight.grad, layer.intermediate.dense.weight.grad)
         close(block.norm.bias.grad, layer.output.LayerNorm.bias.grad)
-    close(objective.transform.weight.grad, reference.cls.predictions.transform.dense.weight.grad)
-    close(objective.word_bias.grad, reference.cls.predictions.bias.grad)
+    close(objective.head.transform.weight.grad, reference.cls.predictions.transform.dense.weight.grad)
+    close(objective.head.bias.grad, reference.cls.predictions.bias.grad)
+
+
+def test_masked_words_alone_agree(ours: Bert, tmp_path: Path) -> None:
+    """Without next sentences nothing trains the pooler, so the folder holds none."""
+    objective = Mlm(ours, length=POSITIONS)
+    objective.draw(2)
+    reference = theirs(ours, tmp_path, "BertForMaskedLM", objective.heads())
+    assert not [name for name in load_file(tmp_path / "model.safetensors") if "pooler" in name]
+    assert "BertForMaskedLM" in (tmp_path / "config.json").read_text()
+    batch = pretraining_batch(ours.tokenizer.size)
+    answer = reference(
+        input_ids=batch.inputs.ids_BT,
+        token_type_ids=batch.inputs.segments_BT,
+        attention_mask=batch.inputs.mask_BT.long(),
+    )
+    words_MV, judged = objective(batch)
+    assert judged is None and set(objective.losses(batch)) == {"mlm"}
+    close(words_MV, answer.logits.flatten(0, 1)[batch.places_M])
+
+
+def test_left_to_right_agrees(tokenizer: WordPiece, tmp_path: Path) -> None:
+    ours = tiny(tokenizer, causal=True)
+    objective = Ltr(ours, length=POSITIONS)
+    objective.draw(2)
+    with torch.no_grad():
+        objective.head.bias.normal_(generator=torch.Generator().manual_seed(3))
+    reference = theirs(ours, tmp_path, "BertLMHeadModel", objective.heads())
+    x = inputs(tokenizer.size)
+    batch = asked(x)
+    labels = x.ids_BT.masked_fill(~x.mask_BT, -100)
+    output = reference(
+        input_ids=x.ids_BT, token_type_ids=x.segments_BT, attention_mask=x.mask_BT.long(), labels=labels
+    )
+    loss = objective.losses(batch)["lm"] / len(batch.words_M)
+    close(loss, output.loss)
+    loss.backward()
+    output.loss.backward()
+    close(ours.encoder.words.weight.grad, reference.bert.embeddings.word_embeddings.weight.grad)
+    close(objective.head.bias.grad, reference.cls.predictions.bias.grad)
+    assert Bert.load(tmp_path).settings["causal"]
 
 
 def test_a_folder_that_transformers_saved_is_read_back(tokenizer: WordPiece, tmp_path: Path) -> None:

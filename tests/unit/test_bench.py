@@ -6,7 +6,7 @@ import pytest
 from lmcompare import device
 from lmcompare.errors import UserError
 from lmcompare.experiments import bench
-from lmcompare.experiments.bench import gpt
+from lmcompare.experiments.bench import bert, gpt
 from lmcompare.experiments.bench.turns import SIZES
 from lmcompare.transfer.dataset import Dataset
 from lmcompare.types import Example, Task
@@ -80,3 +80,25 @@ def test_a_row_has_its_keys(small: None) -> None:
 def test_a_name_that_is_none_is_told() -> None:
     with pytest.raises(UserError, match="gpt-pretrain"):
         bench.measure(["gpt-pretrian"], repeats=1, note=lambda _: None)
+
+
+def test_the_large_rows_know_what_the_machine_could_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are a GPU's; here the same code runs at a small size."""
+    monkeypatch.setattr(bert, "BASE", {"layers": 2, "width": 12, "heads": 2, "positions": 128})
+    monkeypatch.setattr(bert, "VOCABULARY", 1200)
+    monkeypatch.setattr(bert.Vocabulary, "size", 1200)
+    monkeypatch.setitem(bench.KINDS, "base-128", lambda machine: bert.base_128(machine, size=2))
+    (row,) = bench.measure(["base-128"], repeats=1, note=lambda text: None)["rows"]
+    assert row["matrix_rate"] > 1e8 and 0 < row["utilization"] < 1
+    assert row["utilization"] == pytest.approx(
+        row["ours"] * bert.operations(bert.BASE, 128) / row["matrix_rate"], abs=1e-4
+    )
+
+
+def test_operations_of_the_published_size() -> None:
+    """Two a weight that a token meets, three times over with the backward pass: 85 million in the layers, of which
+    every product is one, and 0.15 × 24 million in the head; attention comes on top."""
+    layers = 12 * (4 * 768 * 768 + 2 * 768 * 3072)
+    head = 0.15 * (768 * 768 + 768 * 30522)
+    assert bert.operations(bert.BASE, 0) == pytest.approx(6 * (layers + head), rel=1e-9)
+    assert bert.operations(bert.BASE, 512) - bert.operations(bert.BASE, 0) == 3 * 12 * 4 * 512 * 768

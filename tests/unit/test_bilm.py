@@ -18,6 +18,7 @@ from lmcompare.objectives.bilm import BiLm
 from lmcompare.objectives.sampling import log_uniform
 from lmcompare.recurrent import FORGET, ProjectedLstm, Recurrence
 from lmcompare.text import shards, streams
+from lmcompare.text.material import Material
 from lmcompare.text.words import END, START, Words, train_words
 
 DOCUMENTS = [
@@ -92,7 +93,7 @@ def slow_loss(objective: BiLm, batch: Any, tokenizer: Words) -> dict[str, Tensor
 
 def test_loss_and_gradients_against_a_slow_reading(tokenizer: Words, tokens: shards.Shards) -> None:
     objective = tiny(tokenizer)
-    objective.prepare(tokens, 0.2, 1, lambda: None)
+    objective.prepare(Material(tokens, 0.2, 1))
     (first, *_) = objective.order(batch=3, seed=1, epoch=0, buckets=False)
     batch = objective.batch(first, 0)
     weights = list(objective.parameters())
@@ -119,7 +120,7 @@ def test_states_go_on_from_window_to_window(tokenizer: Words, tokens: shards.Sha
     long.unroll = 8
     totals = []
     for objective, windows in ((short, 2), (long, 1)):
-        objective.prepare(tokens, 0.2, 1, lambda: None)
+        objective.prepare(Material(tokens, 0.2, 1))
         objective._plan(1, 1, 0)
         object.__setattr__(objective.plan, "streams", streams.even(tokens, objective.rows, 1, 8))
         total = 0.0
@@ -194,7 +195,7 @@ def test_held_out_rows_ask_for_every_word_and_every_end_once(
 
 def test_training_rows_are_even_and_shuffled_by_document(tokenizer: Words, tokens: shards.Shards) -> None:
     objective = tiny(tokenizer)
-    objective.prepare(tokens, 0.2, 1, lambda: None)
+    objective.prepare(Material(tokens, 0.2, 1))
     orders = [objective.order(batch=3, seed=1, epoch=e, buckets=False) for e in (0, 0, 1)]
     first = [objective.batch(orders[n][0], e) for n, e in ((0, 0), (1, 0))]
     assert first[0].targets.equal(first[1].targets)
@@ -265,7 +266,7 @@ def test_sampled_cross_entropy_leaves_out_the_target_among_the_others(
 
 def test_held_out_perplexity_is_that_of_the_slow_reading(tokenizer: Words, tokens: shards.Shards) -> None:
     objective = tiny(tokenizer)
-    objective.prepare(tokens, 0.3, 1, lambda: None)
+    objective.prepare(Material(tokens, 0.3, 1))
     objective.train(False)
     figures = objective.evaluate(2, torch.device("cpu"), lambda: None)
     source = streams.whole(tokens, objective.held_rows, 2)

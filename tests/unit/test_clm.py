@@ -19,6 +19,7 @@ from lmcompare.objectives import clm
 from lmcompare.objectives.clm import BEFORE, Clm
 from lmcompare.text import shards
 from lmcompare.text.bpe import train_bpe
+from lmcompare.text.material import Material
 from lmcompare.text.running import Running
 from lmcompare.text.shards import Shards
 from lmcompare.text.wordpiece import train_wordpiece
@@ -54,7 +55,7 @@ SIZES = [int(n) for n in np.random.default_rng(1).integers(1, 30, 40)]
 
 def prepared(sizes: list[int], *, holdout: float = 0.2, seed: int = 3, length: int = 6) -> Clm:
     objective = tiny(length=length)
-    objective.prepare(counted(sizes), holdout, seed, lambda: None)
+    objective.prepare(Material(counted(sizes), holdout, seed))
     return objective
 
 
@@ -130,7 +131,7 @@ def test_held_out_text_is_asked_for_to_its_end() -> None:
 def of_text(network: str = "transformer", *, folder: Path, holdout: float = 0.3) -> tuple[Clm, Shards]:
     objective = tiny(network)
     tokens = shards.build(DOCUMENTS, objective.tokenizer, folder / "tokens")
-    objective.prepare(tokens, holdout, 1, lambda: None)
+    objective.prepare(Material(tokens, holdout, 1))
     objective.train(False)
     return objective, tokens
 
@@ -216,7 +217,7 @@ def test_too_little_text() -> None:
     with pytest.raises(DataError, match="held out have less than two tokens"):
         prepared([90, 1])
     objective = tiny()
-    objective.prepare(counted([5, 9]), 0.2, 1, lambda: None, held_out_only=True)
+    objective.prepare(Material(counted([5, 9]), 0.2, 1, held_out_only=True))
     assert objective.evaluate(4, CPU, lambda: None)["positions"] == 8
 
 
@@ -257,7 +258,7 @@ def test_a_few_steps_learn_a_text_that_repeats_itself(network: str, tmp_path: Pa
     objective = tiny(network)
     line = "the cat sat on the mat . a dog ran far away ."
     tokens = shards.build([[line] * 4] * 10, objective.tokenizer, tmp_path / "tokens")
-    objective.prepare(tokens, 0.2, 1, lambda: None)
+    objective.prepare(Material(tokens, 0.2, 1))
     before = objective.evaluate(8, CPU, lambda: None)["perplexity"]
     optimizer = registry.optimizers.build({"name": "adamw", "rate": 2e-2}, objective.named_parameters())
     step = 0

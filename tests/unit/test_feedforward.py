@@ -11,6 +11,7 @@ import torch
 from lmcompare import registry
 from lmcompare.errors import ModelError, UserError
 from lmcompare.text import shards
+from lmcompare.text.material import Material
 from lmcompare.text.words import Words, train_words
 
 TEXT = [["a b c", "b a"], ["c c a b"], ["b"], ["a a c b", "c"], ["b c a"]] * 4
@@ -26,7 +27,7 @@ def objective(folder: Path, *, size: int = 100, **settings: Any) -> Any:
     with torch.no_grad():
         for p in made.softmax.parameters():
             p.normal_(0.0, 0.5, generator=generator)
-    made.prepare(shards.build(TEXT, tokenizer, folder / "t"), 0.2, 3, lambda: None)
+    made.prepare(Material(shards.build(TEXT, tokenizer, folder / "t"), 0.2, 3))
     return made
 
 
@@ -52,7 +53,7 @@ def test_the_figures_are_those_of_the_equation_word_by_word(direct: bool, tmp_pa
     assert figures["positions"] == positions
     assert figures["perplexity"] == pytest.approx(np.exp(loss / positions), rel=1e-5)
     before = figures
-    made.prepare(tokens, 0.2, 99, lambda: None, held_out_only=True)
+    made.prepare(Material(tokens, 0.2, 99, held_out_only=True))
     assert made.evaluate(64, torch.device("cpu"), lambda: None) == pytest.approx(before)
 
 

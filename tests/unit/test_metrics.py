@@ -263,6 +263,8 @@ SHAPES = {
     "accuracy": "class", "f1": "class", "macro_f1": "class", "matthews": "class",
     "pearson": "number", "spearman": "number", "entity_f1": "tags",
     "span_f1": "text", "exact_match": "text",
+    "answer_f1": "text", "answer_match": "text", "answerable_f1": "text", "answerable_match": "text",
+    "unanswerable_match": "text",
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from lmcompare import batches, registry
 from lmcompare.errors import UserError
 from lmcompare.text import shards
+from lmcompare.text.material import Material
 from lmcompare.text.words import Words, train_words
 
 TEXT = [
@@ -27,7 +28,7 @@ def objective(folder: Path, documents: list[list[str]] = TEXT, width: int = 6, *
     backend.draw(1)
     made = registry.objectives.build({"name": "skipgram", **settings}, backend)
     made.draw(2)
-    made.prepare(shards.build(documents, tokenizer, folder / "t"), 0.2, 3, lambda: None)
+    made.prepare(Material(shards.build(documents, tokenizer, folder / "t"), 0.2, 3))
     return made
 
 
@@ -111,7 +112,7 @@ def test_batch_mates_change_nothing_and_epochs_do(tmp_path: Path) -> None:
     assert not first.negatives_BN.equal(later.negatives_BN)
     figures = made.evaluate(2, torch.device("cpu"), lambda: None)
     assert figures == pytest.approx(made.evaluate(64, torch.device("cpu"), lambda: None))
-    made.prepare(made.shards, 0.2, 99, lambda: None, held_out_only=True)  # as `lmc eval` does
+    made.prepare(Material(made.shards, 0.2, 99, held_out_only=True))  # as `lmc eval` does
     assert figures == pytest.approx(made.evaluate(64, torch.device("cpu"), lambda: None))
 
 
@@ -119,7 +120,7 @@ def test_words_outside_the_vocabulary_are_one_word(tmp_path: Path) -> None:
     tokenizer = train_words((s for d in TEXT for s in d), size=6)
     backend = registry.backends.build({"name": "static", "width": 4}, tokenizer)
     made = registry.objectives.build({"name": "skipgram", "subsample": 0.0}, backend)
-    made.prepare(shards.build(TEXT, tokenizer, tmp_path / "t"), 0.2, 3, lambda: None)
+    made.prepare(Material(shards.build(TEXT, tokenizer, tmp_path / "t"), 0.2, 3))
     batch = made.batch(np.arange(len(made.rows)), 0)
     assert batch.ids_BT.max() < 6 and batch.negatives_BN.max() < 6
     assert made.counted[Words.unk_id] > 0

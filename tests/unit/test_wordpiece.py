@@ -239,6 +239,46 @@ def test_parity_with_transformers_on_real_text(case: str, tmp_path: Path) -> Non
     assert WordPiece.load(tmp_path / "theirs").fingerprint == ours.fingerprint
 
 
+@pytest.mark.parametrize("case", ["uncased", "cased"])
+def test_a_released_vocabulary_by_its_path(case: str, tmp_path: Path) -> None:
+    """TensorFlow's release is a bare list of pieces: the file itself, a folder with it, and what is saved of it."""
+    from transformers import BertTokenizer
+
+    vocab = SHARED / "data" / "parity" / "bert_vocab" / f"bert-base-{case}-vocab.txt"
+    if not vocab.is_file():
+        pytest.skip(f"needs {vocab}")
+    lower = case == "uncased"
+    settings = {"name": "wordpiece", "path": str(vocab), "lowercase": lower, "size": 7}
+    ours = registry.tokenizers.build(settings, iter(()))  # the corpus is not asked
+    lines = real_lines()
+    theirs = BertTokenizer(vocab=str(vocab), do_lower_case=lower)
+    assert ours.encode_many(lines) == theirs(lines, add_special_tokens=False)["input_ids"]
+    flat, lengths = ours.encode_flat(lines)
+    assert flat.tolist() == [n for ids in ours.encode_many(lines) for n in ids] and len(lengths) == len(lines)
+    shutil.copy(vocab, tmp_path / "vocab.txt")
+    ours.save(tmp_path / "saved")
+    for path in (tmp_path, tmp_path / "vocab.txt", tmp_path / "saved", tmp_path / "saved" / "tokenizer.json"):
+        again = registry.tokenizers.build({**settings, "path": str(path)}, iter(()))
+        assert again.fingerprint == ours.fingerprint
+
+
+def test_a_vocabulary_by_its_path_is_read_as_told(trained: WordPiece, tmp_path: Path) -> None:
+    trained.save(tmp_path)
+    assert train_wordpiece([], path=str(tmp_path)).fingerprint == trained.fingerprint
+    with pytest.raises(UserError, match=r"tokenizer.lowercase: .* keeps no capitals; set it to true"):
+        train_wordpiece([], path=str(tmp_path), lowercase=False)
+    cased = train_wordpiece([], path=str(tmp_path / "vocab.txt"), lowercase=False)
+    assert not cased.lowercase and cased.pieces == trained.pieces
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(UserError, match="keeps no capitals"):  # tokenizer_config.json says so, too
+        train_wordpiece([], path=str(tmp_path), lowercase=False)
+    (tmp_path / "tokenizer_config.json").unlink()
+    assert train_wordpiece([], path=str(tmp_path), lowercase=False).fingerprint == cased.fingerprint
+    for wrong in ("nothing", "nothing.txt"):
+        with pytest.raises(ModelError, match="no tokenizer here"):
+            train_wordpiece([], path=str(tmp_path / wrong))
+
+
 def test_gaps_in_the_ids_are_refused(tmp_path: Path) -> None:
     bert_tokenizer([*SPECIALS, "a"], lowercase=True).save(str(tmp_path / "tokenizer.json"))
     rules = json.loads((tmp_path / "tokenizer.json").read_text())

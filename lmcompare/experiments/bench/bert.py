@@ -14,6 +14,8 @@ from lmcompare.experiments.bench.turns import EPOCH_PART, RATE, SIZES, Pair
 from lmcompare.objectives.mlm_nsp import Batch, MlmNsp
 from lmcompare.types import View
 
+BASE = {"layers": 12, "width": 768, "heads": 12, "positions": 512}
+MASKED = 0.15  # of the tokens
 VOCABULARY, LENGTH, PRETRAINING_BATCH, TUNING_BATCH = 30_522, 128, 32, 32
 
 
@@ -23,18 +25,25 @@ class Vocabulary:
     size, pad_id, unk_id, cls_id, sep_id, mask_id = VOCABULARY, 0, 100, 101, 102, 103
 
 
-def pretraining(machine: Machine) -> Pair:
-    """Masked LM and next sentence at 128 tokens: BertForPreTraining as its documentation uses it, and ours."""
+def pretraining(
+    machine: Machine,
+    *,
+    sizes: dict[str, int] = SIZES,
+    length: int = LENGTH,
+    size: int = PRETRAINING_BATCH,
+    name: str = "BERT",
+) -> Pair:
+    """Masked LM and next sentence: BertForPreTraining as its documentation uses it, and ours."""
     from transformers import BertConfig, BertForPreTraining
 
-    backend = Bert(Vocabulary(), **SIZES)  # type: ignore[arg-type]
+    backend = Bert(Vocabulary(), **sizes)  # type: ignore[arg-type]
     backend.draw(1)
-    objective = MlmNsp(backend, length=LENGTH)
+    objective = MlmNsp(backend, length=length)
     objective.draw(2)
     objective.to(machine.device).train()
-    reference: Any = BertForPreTraining(their_config(BertConfig))
+    reference: Any = BertForPreTraining(their_config(BertConfig, sizes))
     reference.to(machine.device).train()
-    batch = random_instances(backend).to(machine.device)
+    batch = random_instances(backend, size, length).to(machine.device)
     labels_BT = torch.full_like(batch.inputs.ids_BT, -100).flatten()
     labels_BT[batch.places_M] = batch.words_M
     labels_BT = labels_BT.view_as(batch.inputs.ids_BT)
@@ -53,31 +62,52 @@ def pretraining(machine: Machine) -> Pair:
 
     def theirs() -> int:
         ordinary.zero_grad()
-        reference(
-            input_ids=batch.inputs.ids_BT,
-            token_type_ids=batch.inputs.segments_BT,
-            attention_mask=torch.ones_like(batch.inputs.ids_BT),
-            labels=labels_BT,
-            next_sentence_label=batch.random_B,
-        ).loss.backward()
+        with machine.autocast():
+            answer = reference(
+                input_ids=batch.inputs.ids_BT,
+                token_type_ids=batch.inputs.segments_BT,
+                attention_mask=torch.ones_like(batch.inputs.ids_BT),
+                labels=labels_BT,
+                next_sentence_label=batch.random_B,
+            )
+        answer.loss.backward()
         torch.nn.utils.clip_grad_norm_(reference.parameters(), 1.0)
         ordinary.step()
         return batch.tokens
 
-    title = f"BERT: pretraining step, {PRETRAINING_BATCH} × {LENGTH} tokens"
-    return Pair(ours, theirs, title, "BertForPreTraining in a plain loop")
+    title = f"{name}: pretraining step, {size} × {length} tokens"
+    return Pair(ours, theirs, title, "BertForPreTraining in a plain loop", operations(sizes, length))
 
 
-def random_instances(backend: Any) -> Batch:
+def base_128(machine: Machine, *, size: int = 256) -> Pair:
+    """The published size; as many tokens a step as fill a large GPU."""
+    return pretraining(machine, sizes=BASE, size=size, name="BERT-base")
+
+
+def base_512(machine: Machine, *, size: int = 64) -> Pair:
+    """The same with the longest instances."""
+    return pretraining(machine, sizes=BASE, length=512, size=size, name="BERT-base")
+
+
+def operations(sizes: dict[str, int], length: int) -> float:
+    """Multiplications and additions that a token of a full sequence needs, the backward pass counted twice the forward
+    one: the matrices of each layer, attention over the sequence, and the head at the masked tokens alone."""
+    width, inner = sizes["width"], sizes.get("inner", 4 * sizes["width"])
+    layer = 2 * (4 * width**2 + 2 * width * inner) + 4 * length * width
+    head = 2 * (width**2 + width * VOCABULARY) * MASKED
+    return 3.0 * (sizes["layers"] * layer + head)
+
+
+def random_instances(backend: Any, size: int, length: int) -> Batch:
     """Full sequences with 15 % of the tokens to be told."""
     rng = np.random.default_rng(1)
-    ids_BT = rng.integers(1000, VOCABULARY, (PRETRAINING_BATCH, LENGTH))
-    segments = (np.arange(LENGTH) >= LENGTH // 2).astype(int).tolist()
+    ids_BT = rng.integers(1000, VOCABULARY, (size, length))
+    segments = (np.arange(length) >= length // 2).astype(int).tolist()
     inputs = backend.stack([View(row.tolist(), segments) for row in ids_BT])
-    masked = round(0.15 * LENGTH)
-    places = [b * LENGTH + p for b in range(PRETRAINING_BATCH) for p in rng.permutation(LENGTH)[:masked]]
+    masked = round(MASKED * length)
+    places = [b * length + p for b in range(size) for p in rng.permutation(length)[:masked]]
     words = torch.from_numpy(rng.integers(1000, VOCABULARY, len(places)))
-    followed = torch.from_numpy(rng.integers(0, 2, PRETRAINING_BATCH))
+    followed = torch.from_numpy(rng.integers(0, 2, size))
     return Batch(inputs, torch.tensor(places), words, followed)
 
 
@@ -124,11 +154,13 @@ def tuning(machine: Machine) -> Pair:
             rows = chosen("theirs")
             ids_BT, mask_BT = padded([views[i] for i in rows])
             ordinary.zero_grad()
-            reference(
-                input_ids=ids_BT.to(machine.device),
-                attention_mask=mask_BT.to(machine.device),
-                labels=labels[rows].to(machine.device),
-            ).loss.backward()
+            with machine.autocast():
+                answer = reference(
+                    input_ids=ids_BT.to(machine.device),
+                    attention_mask=mask_BT.to(machine.device),
+                    labels=labels[rows].to(machine.device),
+                )
+            answer.loss.backward()
             torch.nn.utils.clip_grad_norm_(reference.parameters(), 1.0)
             ordinary.step()
             tokens += int(lengths[rows].sum())
@@ -138,13 +170,13 @@ def tuning(machine: Machine) -> Pair:
     return Pair(ours, theirs, title, f"BertForSequenceClassification padded to {LENGTH}")
 
 
-def their_config(kind: Any) -> Any:
+def their_config(kind: Any, sizes: dict[str, int] = SIZES) -> Any:
     return kind(
         vocab_size=VOCABULARY,
-        hidden_size=SIZES["width"],
-        num_hidden_layers=SIZES["layers"],
-        num_attention_heads=SIZES["heads"],
-        intermediate_size=4 * SIZES["width"],
+        hidden_size=sizes["width"],
+        num_hidden_layers=sizes["layers"],
+        num_attention_heads=sizes["heads"],
+        intermediate_size=4 * sizes["width"],
     )
 
 

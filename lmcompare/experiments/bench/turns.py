@@ -21,6 +21,23 @@ class Pair:
     theirs: Step
     what: str
     theirs_name: str
+    operations: float = (
+        0.0  # that the model itself asks for, a real token, forward and backward; 0: not counted
+    )
+
+
+def matrix_rate(device: torch.device, *, bf16: bool) -> float:
+    """Operations a second that this machine reaches in one large matrix product: what a model could at most have."""
+    size = 8192 if device.type == "cuda" else 1024
+    x = torch.ones(size, size, device=device, dtype=torch.bfloat16 if bf16 else torch.float32)
+    took = []
+    for _ in range(12):
+        begun = time.perf_counter()
+        torch.mm(x, x)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        took.append(time.perf_counter() - begun)
+    return 2 * size**3 / statistics.median(took[2:])
 
 
 def race(pair: Pair, repeats: int, note: Callable[[str], None]) -> dict[str, Any]:
