@@ -67,6 +67,7 @@ class Loop:
         self.learner, self.plan, self.run, self.machine = learner, plan, run, machine
         self.seed, self.evaluate, self.progress = seed, evaluate, progress
         self.order: tuple[int, list[np.ndarray]] = (-1, [])
+        self.ahead: tuple[tuple[int, int | None], list[Any]] = ((-1, None), [])
         self.per_epoch = len(self._batches(0))
         self.budget = budget.of(plan, self.per_epoch)
         self.eval_every = plan.eval_every or self.per_epoch
@@ -122,14 +123,27 @@ class Loop:
             )
         learner.carry(machine.total if machine.world > 1 else lambda tensor: tensor)
         machine.total_gradients(learner.parameters())
-        norm = float(torch.nn.utils.clip_grad_norm_(learner.parameters(), self.plan.clip))
+        norm = torch.nn.utils.clip_grad_norm_(learner.parameters(), self.plan.clip)
+        self._look_ahead()  # while a GPU is still at work: the next line waits for it
         means = {k: v / max(1.0, counts[k]) for k, v in self._totals(sums).items() if counts[k]}
         self._tick()
-        self._apply(means, norm, tokens)
+        self._apply(means, float(norm), tokens)
+
+    def _look_ahead(self) -> None:
+        """Prepare the next step's batch, where it is of the same epoch."""
+        step, micro = self.state.step + 1, self.state.micro
+        if (step - self.state.began) % self.per_epoch:
+            self.ahead = (step, micro), self._prepare(step)
 
     def _pieces(self) -> list[Any]:
-        """This process's part of the step's batch, in as many pieces as its memory asks for."""
-        epoch, place = divmod(self.state.step - self.state.began, self.per_epoch)
+        """The step's batch, prepared already or now."""
+        (step, micro), prepared = self.ahead
+        known = step == self.state.step and micro == self.state.micro
+        return prepared if known else self._prepare(self.state.step)
+
+    def _prepare(self, step: int) -> list[Any]:
+        """This process's part of a batch, in as many pieces as its memory asks for."""
+        epoch, place = divmod(step - self.state.began, self.per_epoch)
         pieces = batches.shares(
             self._batches(epoch)[place],
             world=self.machine.world,

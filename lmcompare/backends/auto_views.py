@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
-from lmcompare.backends.piece_views import windows, words_in_a_row
+from lmcompare.backends.piece_views import located, shortened, windows, words_in_a_row
 from lmcompare.errors import DataError, ModelError
 from lmcompare.text.pieces import Pieces
 from lmcompare.types import Example, Task, View
@@ -200,17 +200,8 @@ class Formatter:
         before, between, after = (len(gap) for gap in frame.markers)
         room = length - len(asked) - frame.size
         views = []
-        for ids, inside in windows(*self.words.encode_offsets(context), room=room, stride=stride):
+        for ids, inside in windows(*located(self.words, context), room=room, stride=stride):
             outside = [(-1, -1)]
             spans = outside * (before + len(asked) + between) + inside + outside * after
             views.append(self._view(frame, [asked, ids], spans=spans, cut=len(whole) - len(asked)))
         return views
-
-
-def shortened(parts: Sequence[Sequence[int]], room: int) -> list[list[int]]:
-    """One text or two that fit: from the end of the longer one until both are as long, then from both."""
-    if len(parts) == 1:
-        return [[*parts[0][:room]]]
-    lengths = [len(part) for part in parts]
-    first = min(lengths[0], max(room - room // 2, room - lengths[1]))
-    return [[*parts[0][:first]], [*parts[1][: room - first]]]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lmcompare import files
 from lmcompare.backends import bert_layout as layout
 from lmcompare.backends.folders import STARTS
-from lmcompare.backends.piece_views import located, windows, words_in_a_row
+from lmcompare.backends.piece_views import located, shortened, windows, words_in_a_row
 from lmcompare.batches import Inputs, stack
 from lmcompare.config import fingerprint
 from lmcompare.nn import Block, draw_embeddings, draw_weights, layer_number
@@ -157,15 +157,8 @@ class Bert:
         return ids, segments
 
     def _pair(self, parts: list[list[int]], length: int, option: int) -> View:
-        room, cut = length - 1 - len(parts), 0
-        while sum(map(len, parts)) > room:  # from the end of the longer text
-            longer = max(parts, key=len)
-            surplus = sum(map(len, parts)) - room
-            shorter = min(map(len, parts)) if len(parts) > 1 else 0
-            drop = min(surplus, max(1, len(longer) - shorter))
-            del longer[len(longer) - drop :]
-            cut += drop
-        return self.view(parts, option=option, cut=cut)
+        kept = shortened(parts, length - 1 - len(parts))
+        return self.view(kept, option=option, cut=sum(map(len, parts)) - sum(map(len, kept)))
 
     def _words(self, pieces: list[list[int]], length: int) -> View:
         row = words_in_a_row(pieces, length - 2, at="last" if self.causal else "first")

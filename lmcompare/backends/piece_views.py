@@ -53,3 +53,12 @@ def windows(
     stride = min(room, stride or max(1, room // 2))
     for start in range(0, max(1, len(ids) - room + stride), stride):
         yield list(ids[start : start + room]), list(spans[start : start + room])
+
+
+def shortened(parts: Sequence[Sequence[int]], room: int) -> list[list[int]]:
+    """One text or two that fit: from the end of the longer one until both are as long, then from both."""
+    if len(parts) == 1:
+        return [[*parts[0][:room]]]
+    lengths = [len(part) for part in parts]
+    first = min(lengths[0], max(room - room // 2, room - lengths[1]))
+    return [[*parts[0][:first]], [*parts[1][: room - first]]]

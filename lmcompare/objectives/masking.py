@@ -3,6 +3,7 @@ words as in the authors' later release)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,6 @@ class Masking:
             raise UserError(f"objective.mask_strategy: {self.strategy} are not three shares that make 1")
         if self.most is not None and self.most < 1:
             raise UserError(f"objective.most_masked: {self.most} is less than 1")
-        if self.whole_words and not self._inside().any():
-            raise UserError("objective.whole_words: no piece of this vocabulary goes on with a word (##)")
 
     def hide(
         self, ids_BT: np.ndarray, lengths_B: np.ndarray, numbers_B: np.ndarray, key: Sequence[int]
@@ -61,15 +60,19 @@ class Masking:
         if self.most is not None:
             wanted_B = np.minimum(wanted_B, self.most)
         if self.whole_words:
-            inside_BT = self._inside()[ids_BT]
+            inside_BT = self.inside[ids_BT]
             rows = zip(lot_BT, inside_BT, wanted_B.tolist(), strict=True)
             return np.stack([whole_words(lot_T, inside_T, wanted) for lot_T, inside_T, wanted in rows])
         rank_BT = lot_BT.argsort(1).argsort(1)
         return (rank_BT < wanted_B[:, None]) & (lot_BT < 1.0)
 
-    def _inside(self) -> np.ndarray:
+    @cached_property
+    def inside(self) -> np.ndarray:
         """Of every piece, whether it goes on with the word before it."""
-        return np.array([piece.startswith("##") for piece in self.tokenizer.pieces])
+        found = np.array([piece.startswith("##") for piece in self.tokenizer.pieces])
+        if not found.any():
+            raise UserError("objective.whole_words: no piece of this vocabulary goes on with a word (##)")
+        return found
 
 
 def whole_words(lot_T: np.ndarray, inside_T: np.ndarray, wanted: int) -> np.ndarray:

@@ -78,6 +78,8 @@ class MlmNsp(Independent, nn.Module):
 
     def prepare(self, material: Material) -> None:
         """Cut the corpus into instances, and keep some documents apart."""
+        if self.masks.whole_words:
+            _ = self.masks.inside  # what the vocabulary lacks is told before the long work
         self.instances.cut(material)
         self.rows, self.held_rows = self.instances.rows, self.instances.held_rows
         self.seed, self.lengths = material.seed, self.instances.lengths(self.rows)

@@ -1,5 +1,5 @@
 """F22: where a GPU has no room for a pass, passes get smaller and the batch stays as it is; a single example too large
-ends the run with status 5. F23 is in test_corpus_runs.py."""
+ends the run with status 5."""
 
 import functools
 import os
