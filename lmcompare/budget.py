@@ -1,4 +1,4 @@
-"""How long a run trains: the first of minutes, tokens, steps and passes that its plan names."""
+"""How long a run trains: the minutes, tokens, steps or passes that its plan names; one pass where it names none."""
 
 from dataclasses import dataclass
 

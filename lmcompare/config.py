@@ -25,7 +25,7 @@ class Frozen(BaseModel):
 class Training(Frozen):
     """The one loop's settings, for pretraining and transfer alike."""
 
-    # How long: the first of these that is set.
+    # How long: one of these; none of them is one pass.
     minutes: float | None = Field(None, gt=0)  # of the clock; no two machines end alike
     tokens: int | None = Field(None, gt=0)  # real ones, without padding
     steps: int | None = Field(None, gt=0)  # of the optimizer
@@ -56,8 +56,8 @@ class Corpus(Frozen):
 
 
 class Phase(Frozen):
-    """A part of a pretraining: what is otherwise there than in the config as a whole. It begins with the weights of the
-    part before it, a fresh optimizer, and its own schedule from the start."""
+    """A part of a pretraining: its budget, and what else is otherwise than in the config as a whole. It begins with the
+    weights of the part before it, a fresh optimizer, and its own schedule from the start."""
 
     objective: Table = Field(default_factory=dict)
     optimizer: Table = Field(default_factory=dict)
@@ -94,11 +94,17 @@ class Pretrain(Frozen):
         """The config of each phase."""
         if not self.phases:
             return [self]
-        whole = dump(self) | {"phases": []}
-        found = [
-            resolve(Pretrain, merge(whole, dump(phase)), f"phases, number {n}")
-            for n, phase in enumerate(self.phases, 1)
-        ]
+        whole, found = dump(self) | {"phases": []}, []
+        if given := one_of("training", whole["training"]):
+            raise UserError(
+                f"training.{given[0]}: phases have budgets of their own, and there are {len(self.phases)} here; "
+                "set phases=[] too, or another budget in each phase"
+            )
+        for n, phase in enumerate(self.phases, 1):
+            where = f"phases, number {n}"
+            if not one_of("training", phase.training):
+                raise UserError(f"{where}: it needs a budget: training.{' or '.join(ONE_OF['training'])}")
+            found.append(resolve(Pretrain, merge(whole, dump(phase), where), where))
         if len({part.objective["name"] for part in found}) > 1:
             raise UserError("phases: all must have one objective, whose heads go on from one to the next")
         return found
@@ -125,6 +131,11 @@ class Use(Frozen):
     training: Training
     seed: int = Field(1, ge=0)
     data_seed: int | None = Field(None, ge=0)
+
+    @property
+    def order_seed(self) -> int:
+        """Of the order of the examples."""
+        return self.seed if self.data_seed is None else self.data_seed
 
 
 class Transfer(Use):
@@ -157,6 +168,7 @@ class Baseline(Frozen):
     rooms: ClassVar[dict[str, str]] = {"task": "tasks", "baseline": "baselines"}
     task: Table
     baseline: Table
+    examples: int | None = Field(None, gt=0)  # of the training ones to learn from (absent: all)
     seed: int = Field(1, ge=0)
 
 
@@ -172,6 +184,8 @@ class Counted(Frozen):
 
 # Settings that change how a run is kept, never what comes out of it.
 OPERATIONAL = ("training.checkpoint_every", "training.checkpoint_seconds", "training.keep", "corpus.workers")
+# By the name of a table, keys of which one alone says something.
+ONE_OF = {"training": ("minutes", "tokens", "steps", "epochs")}
 
 
 def presets() -> Path:
@@ -198,26 +212,41 @@ def read_table(name: str, room: str) -> Table:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UserError(f"{path}: not readable as TOML: {error}") from None
-    if base := table.pop("base", None):
-        return merge(read_table(base, room), table)
-    return table
+    base = table.pop("base", None)
+    return merge(read_table(base, room) if base else {}, table, str(path))
 
 
-def merge(base: Table, over: Mapping[str, Any]) -> Table:
-    """`over` on top of `base`, table by table. A component with another name starts from nothing."""
+def merge(base: Table, over: Mapping[str, Any], where: str = "") -> Table:
+    """`over` on top of `base`, table by table. A component with another name starts from nothing, and one of several
+    keys that speak of the same thing takes the place of another."""
     out = copy.deepcopy(base)
     for key, value in over.items():
-        old = out.get(key)
-        if isinstance(value, Mapping) and isinstance(old, dict):
-            renamed = "name" in value and value["name"] != old.get("name", value["name"])
-            out[key] = merge({} if renamed else old, value)
-        else:
+        if not isinstance(value, Mapping):
             out[key] = copy.deepcopy(value)
+            continue
+        old = out[key] if isinstance(out.get(key), dict) else {}
+        renamed = "name" in value and value["name"] != old.get("name", value["name"])
+        out[key] = merge({} if renamed else _displaced(key, old, value, where), value, where)
     return out
 
 
+def one_of(name: str, table: Mapping[str, Any]) -> list[str]:
+    """Which of the keys that shut each other out a table has."""
+    return [key for key in ONE_OF.get(name, ()) if table.get(key) is not None]
+
+
+def _displaced(name: str, old: Table, over: Mapping[str, Any], where: str) -> Table:
+    """What is left of a table below another one."""
+    given = one_of(name, over)
+    if len(given) > 1:
+        place = f"{where}: " if where else ""
+        raise UserError(f"{place}{name}: {' and '.join(given)} shut each other out; leave all but one out")
+    return {key: value for key, value in old.items() if not (given and key in ONE_OF[name])}
+
+
 def assign(table: Table, assignments: Iterable[str]) -> Table:
-    """Apply `--set a.b=c`; values are read as TOML, and as plain text where they are not TOML."""
+    """Apply all `--set a.b=c` at once; values are read as TOML, and as plain text where they are not TOML."""
+    given: Table = {}
     for text in assignments:
         path, equals, raw = text.partition("=")
         if not equals or not all(path.strip().split(".")):
@@ -226,16 +255,21 @@ def assign(table: Table, assignments: Iterable[str]) -> Table:
             value = tomllib.loads(f"value = {raw}")["value"]
         except tomllib.TOMLDecodeError:
             value = raw
-        for key in reversed(path.strip().split(".")):
-            value = {key: value}
-        table = merge(table, value)
-    return table
+        *parents, last = path.strip().split(".")
+        place = given
+        for key in parents:
+            place[key] = place[key] if isinstance(place.get(key), dict) else {}
+            place = place[key]
+        united = isinstance(value, dict) and isinstance(place.get(last), dict)
+        place[last] = {**place[last], **value} if united else value
+    return merge(table, given, "--set")
 
 
 def resolve(model: type[C], table: Table, where: str = "config") -> C:
     """The typed config with every component's defaults filled in, so that a run records all of them."""
     config = parse(model, table, where)
-    full = {key: _checked(room, getattr(config, key), key) for key, room in model.rooms.items()}
+    place = "" if where == "config" else f"{where}: "
+    full = {key: _checked(room, getattr(config, key), place + key) for key, room in model.rooms.items()}
     return config.model_copy(update=full)
 
 

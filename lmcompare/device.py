@@ -12,7 +12,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from lmcompare.errors import ResourceError
+from lmcompare import signals
+from lmcompare.errors import ResourceError, Stopped
 
 
 @dataclass(frozen=True)
@@ -95,15 +96,25 @@ def peers() -> Iterator[None]:
         ) from None
 
 
-def fitted(compute: Callable[[int], Any], size: int) -> Any:
+def fitted(compute: Callable[[int], Any], size: int, *, any_of: Callable[[bool], bool] = bool) -> Any:
     """What `compute` makes with so many examples at a time, or with half as many where there is no room for them, and
-    so on: for what does not depend on how many are taken together."""
+    so on: for what does not depend on how many are taken together. Several processes that all make it are heard by
+    `any_of` when each is through, and never before: they halve together, and end together where one was asked to."""
     while True:
+        full = False
+        stopped: Stopped | None = None
         try:
-            return compute(size)
+            made = compute(size)
         except torch.OutOfMemoryError:
             if size == 1:
                 raise
+            full = True
+        except Stopped as error:
+            stopped = error
+        if any_of(stopped is not None):
+            raise stopped or signals.stopped()
+        if not any_of(full):
+            return made
         size //= 2
         torch.cuda.empty_cache()  # outside the handler, whose traceback holds on to what filled the memory
 

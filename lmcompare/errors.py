@@ -38,6 +38,10 @@ class Diverged(UserError):
     status = EXIT_DIVERGED
 
 
+class Skipped(UserWarning):
+    """What was left out of the data, where that was asked for; a result tells it."""
+
+
 class Stopped(Exception):
     """A signal asked for the end; the run was saved and can be resumed."""
 

@@ -21,8 +21,10 @@ def predict(
     size: int,
     device: "torch.device",
     check: Callable[[], None] = lambda: None,
+    any_of: Callable[[bool], bool] = bool,
 ) -> list[Prediction]:
-    """One prediction an example, in the order of the examples; batches of similar length, as large as memory allows."""
+    """One prediction an example, in the order of the examples; batches of similar length, as large as memory allows.
+    `any_of`: what any of the processes says that answer together; `check` is for each alone."""
     from lmcompare.device import fitted
 
     learner.train(False)
@@ -37,7 +39,7 @@ def predict(
                 rows[i] = row
         return rows
 
-    return fitted(by, size)
+    return fitted(by, size, any_of=any_of)
 
 
 def score(task: Task, predictions: list[Prediction]) -> Values:

@@ -23,7 +23,8 @@ def launch(processes: int, arguments: list[str]) -> int:
         places = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
         address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // processes))}
-        command = [sys.executable, "-m", "lmcompare", *arguments]
+        # -P: a random.py in the folder that the command is given in must not pass for the standard one.
+        command = [sys.executable, "-P", "-m", "lmcompare", *arguments]
         children.append(subprocess.Popen(command, env=threads | os.environ | places | address))
 
     def pass_on(number: int, _frame: FrameType | None) -> None:

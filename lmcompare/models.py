@@ -32,6 +32,7 @@ FETCHED = [
 ]
 VECTORS = (".txt", ".txt.gz", ".vec", ".vec.gz")  # files with a word and its numbers a line
 PATIENCE = 3.0  # seconds to find out whether the hub answers
+PARTS = "tasks"  # the folder, in that of a run over several tasks, with a run folder a task
 
 
 def find(name: str) -> Path:
@@ -41,14 +42,22 @@ def find(name: str) -> Path:
     for path in (Path(name), results.root() / name):
         if (path / "run.json").is_file():
             record = results.read(path)
-            if not (path / "model" / "config.json").is_file():
+            model = encoder_of(path)
+            if not (model / "config.json").is_file():
                 raise ModelError(f"{path}: this run is {record.status} and holds no encoder")
-            return path / "model"
+            return model
         if path.exists() and path == Path(name):  # a folder; or a file of word vectors
             return path
     if name.startswith(("/", ".", "~")) or name.count("/") > 1 or not HUB_ID.fullmatch(name):
         raise ModelError(f"model {name!r}: no such run or folder")
     return from_hub(name)
+
+
+def encoder_of(run: Path) -> Path:
+    """Where a run keeps its encoder: with itself; one of several tasks with the run that they share."""
+    whole = run.resolve().parent
+    shared = whole.name == PARTS and (whole.parent / "run.json").is_file()
+    return (whole.parent if shared else run) / "model"
 
 
 def from_hub(name: str) -> Path:

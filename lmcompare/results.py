@@ -150,7 +150,7 @@ def opened(
         path.mkdir(parents=True, exist_ok=True)
     with locked(path):
         files.sweep(path)
-        if force:
+        if force or stillborn(path, identity):
             clear(path)
         previous = path / "run.json"
         if previous.is_file():
@@ -220,6 +220,14 @@ def done(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
     return result | {"already": True}
 
 
+def stillborn(path: Path, identity: dict[str, Any]) -> bool:
+    """Whether a run failed before its first step, and is now asked for otherwise: there is nothing to go on from."""
+    if not (path / "failure.json").is_file() or any(True for _ in read_lines(path / "log.jsonl")):
+        return False
+    previous = path / "run.json"
+    return previous.is_file() and bool(changes(files.read_json(previous), identity))
+
+
 def clear(path: Path) -> None:
     for item in path.iterdir():
         if item.name != "lock":
@@ -228,18 +236,22 @@ def clear(path: Path) -> None:
 
 def same(before: dict[str, Any], now: dict[str, Any], path: Path, allow_change: bool) -> None:
     """A run goes on only with the config and data that it began with."""
-    old, new = config.flatten(before), config.flatten(now)
-    keys = sorted(k for k in new.keys() | old.keys() if not k.startswith(("versions.", "git.")))
-    changed = [
-        f"{k}: {old.get(k)!r} → {new.get(k)!r}"
-        for k in keys
-        if old.get(k) != new.get(k) and not k.endswith(config.OPERATIONAL)
-    ]
-    if changed and not allow_change:
+    if (changed := changes(before, now)) and not allow_change:
         raise UserError(
             f"{path}: this run began otherwise: {'; '.join(changed[:5])}. Give another --out, start afresh "
             "with --force, or go on regardless with --allow-change"
         )
+
+
+def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Where two identities part, but for what changes no outcome."""
+    old, new = config.flatten(before), config.flatten(now)
+    keys = sorted(k for k in new.keys() | old.keys() if not k.startswith(("versions.", "git.")))
+    return [
+        f"{k}: {old.get(k)!r} → {new.get(k)!r}"
+        for k in keys
+        if old.get(k) != new.get(k) and not k.endswith(config.OPERATIONAL)
+    ]
 
 
 def read(path: Path) -> Record:

@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from lmcompare.errors import EXIT_INTERRUPTED, EXIT_PREEMPTED, Stopped
 
@@ -33,16 +33,6 @@ def check() -> None:
     """For loops that have nothing to save."""
     if _asked:
         raise stopped()
-
-
-def together(any_of: Callable[[bool], bool]) -> Callable[[], None]:
-    """`check` for several processes that go through the same loop: they end at the same turn of it."""
-
-    def check_all() -> None:
-        if any_of(asked()):
-            raise stopped()
-
-    return check_all
 
 
 def stopped() -> Stopped:

@@ -38,6 +38,8 @@ def run(
 ) -> Iterator[tuple[Job, Answer]]:
     """Call `module:function` for every job that waits; yields jobs and answers as they end. More may be put in the
     queue meanwhile."""
+    # Else a module's name among the user's own files would stand before the library's.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(preload)
     running: dict[Connection, tuple[Job, Any]] = {}

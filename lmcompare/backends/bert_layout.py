@@ -53,10 +53,8 @@ BLOCK = {
     "output.LayerNorm.": "norm.",
 }
 QKV = ("query", "key", "value")
-WORDS, NEXT_SENTENCE = (
-    "cls.predictions.bias",
-    "cls.seq_relationship.weight",
-)  # heads; the second trains the pooler
+# Of the heads; the second trains the pooler.
+WORDS, NEXT_SENTENCE = "cls.predictions.bias", "cls.seq_relationship.weight"
 
 
 def names(layers: int) -> dict[str, str]:

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lmcompare.errors import UserError
+
 Spans = Sequence[tuple[int, int]]
 
 
@@ -50,7 +52,12 @@ def windows(
     """A long context in windows of `room` pieces, each `stride` further on, or half a window; none is left out between
     two of them."""
     room = max(1, room)
-    stride = min(room, stride or max(1, room // 2))
+    if stride is not None and stride >= room and len(ids) > room:
+        raise UserError(
+            f"stride {stride}: beside one of the questions a window has room for {room} tokens of the context, so "
+            f"answers across the border of two windows would be in none; set stride below {room}, or a larger length"
+        )
+    stride = stride or max(1, room // 2)
     for start in range(0, max(1, len(ids) - room + stride), stride):
         yield list(ids[start : start + room]), list(spans[start : start + room])
 

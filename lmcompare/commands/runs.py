@@ -53,22 +53,25 @@ def pretrain(
     if model:
         over["model"] = model
     registry.backends.get(backend)  # a family that nobody knows is named before its presets are looked for
+    if not config and f"{backend}-tiny" not in configs.preset_names("pretrain"):
+        registry.backends.build({"name": backend}, None)  # one that cannot be pretrained says why
     table = compose("pretrain", config or f"{backend}-tiny", over, set_, seed)
     settings = configs.resolve(configs.Pretrain, table)
     console.spread(nproc)
     from lmcompare.experiments.pretrain import pretrain as experiment
 
     kept: dict[str, Any] = {"out": out, "force": force, "allow_change": allow_change}
+    kept["asked"] = configs.assign({}, set_).get("tokenizer")
     console.show_run(experiment(settings, progress=progress("pretrain"), data=data, **kept), json_)
 
 
 @app.command()
 def finetune(
     backend: Backend,
+    model: Model,
     task: Annotated[
         list[str], typer.Option("--task", help="See `lmc ls tasks`. Several: one encoder, a head each.")
-    ],
-    model: Model,
+    ] = [],  # noqa: B006
     config: Config = "",
     set_: Sets = [],  # noqa: B006
     random: Annotated[bool, typer.Option("--random", help="Draw fresh weights: the control.")] = False,
@@ -88,14 +91,12 @@ def finetune(
 
     lmc finetune bert --task micro.sentiment --model runs/my-bert --config bert-micro
     lmc finetune bert --task rte --task mrpc --task cola --model runs/my-bert --config bert-multitask
+    lmc finetune bert --model runs/my-bert --config my-tasks.toml  # with [[tasks]]
     """
     over: dict[str, Any] = {"weights": "random"} if random else {}
     over |= {} if transfer_layers is None else {"transfer_layers": transfer_layers}
-    over |= {"backend": backend, "model": model} | ({"task": {"name": task[0]}} if len(task) == 1 else {})
-    table = compose("finetune", config or backend, over, set_, seed)
-    if len(task) > 1:  # what is set of `task` is said to each of them
-        table["tasks"] = [{**table.get("task", {}), "name": name} for name in task]
-        table.pop("task", None)
+    over |= {"backend": backend, "model": model}
+    table = with_tasks(compose("finetune", config or backend, over, set_, seed), task, set_)
     kept: dict[str, Any] = {"out": out, "force": force, "allow_change": allow_change}
     transfer(table, nproc, offline, json_, data=data, **kept)
 
@@ -132,6 +133,59 @@ def compose(room: str, name: str, over: dict[str, Any], set_: list[str], seed: i
 
     table = configs.merge(configs.read_table(name, room), over)
     return configs.assign(table if seed is None else table | {"seed": seed}, set_)
+
+
+def with_tasks(table: dict[str, Any], names: list[str], set_: list[str]) -> dict[str, Any]:
+    """A composed table over the tasks that --task names, else over all of the config's own. A [task] with the name of
+    another says nothing; what it says otherwise, and every --set task.x, is said to each task that knows x."""
+    from lmcompare import config as configs
+    from lmcompare.errors import UserError
+
+    said = configs.assign({}, set_).get("task", {})
+    shared, listed = table.pop("task", {}), table.pop("tasks", [])
+    if not isinstance(shared, dict) or not isinstance(listed, list) or not all(map(named, listed)):
+        raise UserError("config: [task] is a table, and every [[tasks]] one with a name")
+    if names and "name" in said:
+        raise UserError(f"--set task.name: --task names {names[0]} already; leave one of the two out")
+    own, said, shared = shared.get("name"), nameless(said), nameless(shared)
+    known = [one["name"] for one in listed] or ([own] if own else [])
+    if listed and (strange := [name for name in names if name not in known]):
+        raise UserError(f"--task {strange[0]}: the config's own tasks are {', '.join(known)}")
+    if own and own not in (names or known):
+        shared = said
+    chosen = [one for name in names for one in listed if one["name"] == name] if names else listed
+    chosen = chosen or [{"name": name} for name in names or known]
+    if not chosen:
+        raise UserError("no task given; name one with --task, or several (see `lmc ls tasks`)")
+    if len(chosen) == 1:
+        return table | {"task": configs.merge(configs.merge(shared, chosen[0]), said)}
+    return table | {"tasks": [each(one, shared, said, chosen) for one in chosen]}
+
+
+def named(one: Any) -> bool:
+    return isinstance(one, dict) and "name" in one
+
+
+def nameless(table: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if key != "name"}
+
+
+def each(
+    one: dict[str, Any], shared: dict[str, Any], said: dict[str, Any], together: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """One of several tasks with what it knows of that which is said to all; what none of them knows is a mistake."""
+    from lmcompare import config as configs
+    from lmcompare import registry
+    from lmcompare.errors import UserError, unknown
+
+    known = {task["name"]: registry.settings(registry.tasks.get(task["name"], "task")) for task in together}
+    every = {key for settings in known.values() for key in settings}
+    if strange := sorted(shared.keys() - every):
+        raise UserError(unknown("key", strange[0], every, f"task ({', '.join(known)})"))
+    base, over = (
+        {key: value for key, value in table.items() if key in known[one["name"]]} for table in (shared, said)
+    )
+    return configs.merge(configs.merge(base, one), over)
 
 
 def transfer(table: dict[str, Any], nproc: int, offline: bool, json_: bool, **kept: Any) -> None:

@@ -19,7 +19,7 @@ def baseline(
     allow_change: bool = False,
 ) -> dict[str, Any]:
     """The honest floor: a classic model on the same splits, kept as a run like the others."""
-    found = read_task(config.task, data)
+    found = read_task(config.task, data).few(config.examples)
     identity = {"kind": config.kind, "config": dump(config), "data": found.hash}
     path = results.place(out, f"{config.baseline['name']}-{found.task.name}-s{config.seed}", identity)
     if not force and (done := results.done(path, identity)):

@@ -1,16 +1,31 @@
 """`lmc compare`, `lmc report` and `lmc demo`: put runs side by side, and make those that a study lacks."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lmcompare import files, lineage, results
 from lmcompare import statistics as summary
+from lmcompare.config import OPERATIONAL, flatten
 from lmcompare.errors import UserError
 from lmcompare.experiments import studies
 from lmcompare.experiments.grid import LEDGER, Grid, record_of
 from lmcompare.experiments.multitask import records as records_in
 from lmcompare.results import Record
+
+# Of a config, what a name of an arm never tells: what it says anyhow, what each run of it has of its own, and what
+# changes no answer.
+UNSAID = (
+    "seed",
+    "data_seed",
+    "model",
+    "task.name",
+    "together",
+    "training.log_every",
+    "training.micro",
+    *OPERATIONAL,
+)
 
 
 def compare(
@@ -41,7 +56,7 @@ def demo(
 
 def run_study(grid: Grid) -> summary.Comparison:
     """Pretrain what is to be pretrained, run every arm on every task with every seed, and sum up."""
-    rows = grid.run()
+    rows = [(arm + taught(record), record) for arm, record in grid.run()]
     comparison = summary.summarize(rows, title=grid.study.title, quick=grid.study.quick)
     files.write_json(grid.folder / "comparison.json", comparison.to_json())
     return comparison
@@ -70,20 +85,50 @@ def runs_in(path: Path) -> list[Path]:
 
 
 def of_study(folder: Path) -> summary.Comparison:
-    """A study's finished runs, under the names that the study gave its arms."""
+    """A study's finished runs, under the names that the study gave its arms; and what their models had learned."""
     ledger = files.read_json(folder / LEDGER)
-    rows = [(entry["arm"], record_of(folder, entry)) for entry in ledger["runs"].values()]
+    found = [(entry["arm"], record_of(folder, entry)) for entry in ledger["runs"].values()]
+    rows = [(arm + taught(record), record) for arm, record in found]
     return summary.summarize(rows, title=ledger["title"], quick=ledger["quick"])
 
 
 def arm_names(records: list[Record]) -> list[str]:
-    """What each run does with what, in words; the tasks that it was taught together and the model's name too, where
-    words alone would not tell them apart."""
+    """What each run does with what, in words; the tasks that it was taught together, the model's name and the settings
+    too, where words alone would not tell them apart."""
     names = [arm_name(record.config) + taught(record) for record in records]
     sets = ["+".join(sorted({*beside(r), str(summary.task_of(r))})) if beside(r) else "" for r in records]
     names = apart(names, sets, sets)
     models = [str(record.config.get("model", "")) for record in records]
-    return apart(names, models, [Path(model).name for model in models])
+    names = apart(names, models, [Path(model).name for model in models])
+    # Which components first: the settings of two that have different names are not held against each other.
+    names = otherwise(names, records, lambda key: key.endswith(".name"))
+    return otherwise(names, records, lambda key: True)
+
+
+def otherwise(names: list[str], records: list[Record], speaks: Callable[[str], bool]) -> list[str]:
+    """Each name, with those settings in which runs of that name on one task are not alike."""
+    flat = [
+        {k: v for k, v in flatten(r.config).items() if k not in UNSAID and v is not None and speaks(k)}
+        for r in records
+    ]
+    beside: dict[tuple[str, str | None], list[dict[str, Any]]] = {}
+    for name, record, table in zip(names, records, flat, strict=True):
+        if (task := summary.task_of(record)) is not None:  # else it is a pretraining, and stands in no mean
+            beside.setdefault((name, task), []).append(table)
+    differ: dict[str, set[str]] = {}
+    for (name, _), tables in beside.items():
+        keys = {key for table in tables for key in table}
+        differ.setdefault(name, set()).update(
+            key for key in keys if any(table.get(key) != tables[0].get(key) for table in tables)
+        )
+    return [
+        ", ".join([name, *(f"{k}={told(v)}" for k, v in sorted(table.items()) if k in differ.get(name, ()))])
+        for name, table in zip(names, flat, strict=True)
+    ]
+
+
+def told(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def apart(names: list[str], details: list[str], shown: list[str]) -> list[str]:

@@ -16,6 +16,7 @@ from lmcompare.experiments.task_data import read_task
 from lmcompare.progress import Progress, clock
 from lmcompare.text import corpus, shards, spread
 from lmcompare.text.material import Material
+from lmcompare.text.words import SPECIALS
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,8 @@ class Source:
     documents: Callable[[], Iterator[list[str]]]
     hash: str
     world: Any = None  # the micro suite's generator, which knows what is hidden in its text
-    raw: Callable[[corpus.Read], Iterator[corpus.Document]] | None = (
-        None  # the same, not yet cut into sentences
-    )
+    # The same, not yet cut into sentences.
+    raw: Callable[[corpus.Read], Iterator[corpus.Document]] | None = None
     size: int = 0  # bytes that `raw` reads, where that is known
     workers: int = 1  # processes that cut and tokenize it
 
@@ -104,6 +104,32 @@ def vocabulary(tokenizer: Table) -> dict[str, str]:
     if not tokenizer.get("path"):
         return {}
     return {"vocabulary": registry.tokenizers.build(tokenizer, iter(())).fingerprint}
+
+
+def vocabulary_of(config: Pretrain, start: Any = None, asked: Table | None = None) -> Table:
+    """What a config says of its vocabulary, where one is there already with what is in that. A model that is gone on
+    from, `start`, keeps its own: `asked`, what the command line says of it, must not want another."""
+    table, words = config.tokenizer, start and start.tokenizer
+    given = registry.tokenizers.build(table, iter(())) if table.get("path") else None
+    size = getattr(words, "vocabulary", words.size) if start else 0
+    # The released ELMo comes without the words that it predicted, only with their markers: it learns them here.
+    if size <= len(SPECIALS):
+        return table | ({"size": given.size} if given else {})
+    if not isinstance(words, registry.annotations(registry.tokenizers.get(table["name"]))["return"]):
+        raise UserError(
+            f"tokenizer.name: {table['name']!r} is not how {config.model} cuts words; leave it out"
+        )
+    if given and given.fingerprint != words.fingerprint:
+        raise UserError(
+            f"tokenizer.path: {table['path']} is not the vocabulary of {config.model}, which keeps its own; leave it "
+            "out"
+        )
+    has = {"name": table["name"], "size": size, "lowercase": words.lowercase}
+    for key in sorted((asked or {}).keys() - {"path"}):
+        if has.get(key) != (asked or {})[key]:
+            told = f", where it is {has[key]!r}" if key in has else ""
+            raise UserError(f"tokenizer.{key}: {config.model} keeps its own vocabulary{told}; leave it out")
+    return registry.tokenizers.check(has, "tokenizer")
 
 
 def sentences(text: Source, progress: Progress) -> Iterator[str]:

@@ -6,17 +6,16 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from lmcompare import device, evaluation, files, registry, results
+from lmcompare import device, evaluation, files, models, registry, results
 from lmcompare.config import Pretrain, Transfer
 from lmcompare.errors import ModelError, UserError
 from lmcompare.experiments import multitask, ngrams
 from lmcompare.experiments.corpora import source, tokenize
 from lmcompare.experiments.task_data import data_folder, read_task
-from lmcompare.experiments.transfer import EVALUATION_BATCH, load_backend
+from lmcompare.experiments.transfer import EVALUATION_BATCH, formatted, load_backend
 from lmcompare.progress import Progress
 from lmcompare.results import Record
 from lmcompare.text.material import Material
-from lmcompare.transfer.dataset import Dataset
 from lmcompare.transfer.learner import TaskLearner
 from lmcompare.types import Prediction, Task
 
@@ -41,7 +40,7 @@ def restore(record: Record) -> tuple[Transfer, Any, Any]:
     if problem := files.damage(path / "model"):
         raise ModelError(f"{path / 'model'}: {problem}")
     if config.transfer["name"] == "finetune":
-        backend = registry.loader(registry.backends.get(config.backend))(multitask.encoder_of(path))
+        backend = registry.loader(registry.backends.get(config.backend))(models.encoder_of(path))
     else:
         backend = load_backend(config)
         expected = files.read_json(path / "run.json")["model"]
@@ -137,8 +136,7 @@ def transferred(record: Record, split: str | None, data: Path | None) -> dict[st
         raise ModelError(f"{path / 'model'}: task.safetensors does not fit the config of the run")
     backend.encoder.to(machine.device)
     learner.to(machine.device)
-    length = min(config.length, backend.longest)
-    dataset = Dataset(backend, task, found.splits[split], length=length, stride=config.stride)
+    dataset = formatted(config, backend, task, found.splits[split])
     predictions = evaluation.predict(learner, dataset, size=EVALUATION_BATCH, device=machine.device)
     metrics, undefined = evaluation.score(task, predictions)
     return told(record, split, len(predictions), metrics, undefined, predictions)

@@ -17,6 +17,7 @@ from lmcompare.errors import UserError
 from lmcompare.experiments import transfer as single
 from lmcompare.experiments.pretrain import parameters
 from lmcompare.experiments.task_data import TaskData, read_task
+from lmcompare.models import PARTS
 from lmcompare.progress import Progress
 from lmcompare.results import Record, Run
 from lmcompare.training import Loop
@@ -24,7 +25,6 @@ from lmcompare.transfer.dataset import Dataset
 from lmcompare.transfer.learner import TaskLearner
 from lmcompare.transfer.several import MEAN, Several, name
 
-PARTS = "tasks"  # the folder, in that of the run, with a run folder a task
 # What a task's result and that of the whole run say alike, and what the latter says task by task.
 ALIKE = ("kind", "backend", "model", "weights", "transfer_layers", "seed", "steps", "best_step", "stopped", "tokens",
          "device", "threads", "lineage", "model_hash")  # fmt: skip
@@ -89,7 +89,7 @@ def multitask(
             machine=machine,
             optimizer=config.optimizer,
             schedule=config.schedule,
-            seed=config.seed if config.data_seed is None else config.data_seed,
+            seed=config.order_seed,
             evaluate=lambda: held_out(tasks, machine),
             progress=progress,
         )
@@ -122,7 +122,7 @@ def prepare(config: Multitask, backend: Any, found: list[TaskData], learners: li
     """Every task's splits as the backend formats them; its learner is told what it learns from."""
     tasks = []
     for number, (data, learner) in enumerate(zip(found, learners, strict=True)):
-        datasets = single.prepare(backend, data, config.length, config.stride)
+        datasets = single.prepare(config, backend, data)
         learner.learn_from(datasets["train"])
         tasks.append(One(config.alone(number), data, learner, datasets))
     return tasks
@@ -170,7 +170,7 @@ def part(
         for row in of_task(results.read_lines(run.path / "log.jsonl"), one.learner):
             own.log(row)
         if task.unanswerable:
-            dev = single.answers_to(one.learner, one.datasets["dev"], machine, signals.check)
+            dev = single.answers_to(one.learner, one.datasets["dev"], machine)
             one.learner.head.settle(dev)
         figures = single.answer(one.learner, one.found, one.datasets, own, machine)
         single.keep(own, backend, one.learner, trained=None)
@@ -232,13 +232,6 @@ def merged(parts: Sequence[Result], key: str) -> Result:
         split: {name(one["task"], m): v for one in parts for m, v in one[key].get(split, {}).items()}
         for split in splits
     }
-
-
-def encoder_of(run: Path) -> Path:
-    """Where a run keeps its encoder: with itself; one of several tasks with the run that they share."""
-    whole = run.resolve().parent
-    shared = whole.name == PARTS and (whole.parent / "run.json").is_file()
-    return (whole.parent if shared else run) / "model"
 
 
 def records(path: Path) -> list[Record]:

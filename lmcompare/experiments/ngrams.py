@@ -7,7 +7,7 @@ from typing import Any
 from lmcompare import device, files, registry, results, signals
 from lmcompare.config import Counted, dump
 from lmcompare.errors import ModelError, UserError
-from lmcompare.experiments.corpora import read_tokenizer, source, tokenize
+from lmcompare.experiments.corpora import read_tokenizer, source, tokenize, vocabulary
 from lmcompare.progress import Progress
 from lmcompare.results import Record
 
@@ -35,7 +35,12 @@ def count(
     """The main path: count the training documents, ask about the held-out ones."""
     machine = device.machine(device="cpu")
     text = source(config.corpus, data)
-    identity = {"kind": config.kind, "config": dump(config), "data": text.hash}
+    identity = {
+        "kind": config.kind,
+        "config": dump(config),
+        "data": text.hash,
+        **vocabulary(config.tokenizer),
+    }
     path = results.place(out, f"{config.ngrams['name']}-{text.name}", identity)
     if not force and (done := results.done(path, identity)):
         return done

@@ -9,8 +9,9 @@ from safetensors.torch import load_file
 
 from lmcompare import checkpoints, device, files, lineage, models, registry, results, signals
 from lmcompare.checkpoints import State
-from lmcompare.config import Pretrain, dump
+from lmcompare.config import Pretrain, Table, dump
 from lmcompare.errors import ModelError
+from lmcompare.experiments import blueprint
 from lmcompare.experiments.corpora import (
     Source,
     material,
@@ -18,6 +19,7 @@ from lmcompare.experiments.corpora import (
     source,
     tokenize,
     vocabulary,
+    vocabulary_of,
 )
 from lmcompare.progress import Progress
 from lmcompare.text.material import Material
@@ -25,14 +27,10 @@ from lmcompare.training import Loop
 
 
 def going_on(config: Pretrain, start: Any) -> Pretrain:
-    """The config with what the model brings along: its network, but for the dropout, and its words."""
+    """The config with what the model brings along: its network, but for the dropout."""
     network = {"name": start.name, **start.settings}
     network |= {k: config.backend[k] for k in ("dropout", "attention_dropout") if k in network}
-    known = getattr(start.tokenizer, "vocabulary", start.tokenizer.size)
-    words = registry.tokenizers.check({"name": config.tokenizer["name"], "size": known}, "tokenizer")
-    return config.model_copy(
-        update={"backend": network, "tokenizer": words if known > 3 else config.tokenizer}
-    )
+    return config.model_copy(update={"backend": network})
 
 
 def pretrain(
@@ -43,20 +41,25 @@ def pretrain(
     out: Path | None = None,
     force: bool = False,
     allow_change: bool = False,
+    asked: Table | None = None,
 ) -> dict[str, Any]:
-    """The main path. Returns the run's result; a finished run is read back, not made again."""
+    """The main path. Returns the run's result; a finished run is read back, not made again. `asked`: what the command
+    line says of the tokenizer."""
     machine = device.machine(config.training.precision)
     progress = progress if machine.main else Progress()
-    text = source(config.corpus, data)
     start = models.load(config.backend["name"], config.model, seed=config.seed) if config.model else None
     if start:
         config = going_on(config, start)
+    config = config.model_copy(update={"tokenizer": vocabulary_of(config, start, asked)})
+    parts = config.parts()
+    # What cannot be built leaves no folder behind, and waits for no corpus.
+    blueprint.objectives(parts, blueprint.network(config))
+    text = source(config.corpus, data)
     identity = {"kind": config.kind, "config": dump(config), "data": text.hash}
     identity |= vocabulary(config.tokenizer)
     if start:
         identity["model"] = start.fingerprint
     history = lineage.before(dump(config))
-    parts = config.parts()
     path = results.place(out, f"pretrain-{config.backend['name']}-{text.name}-s{config.seed}", identity)
     if not force and (done := results.done(path, identity)):
         return done
@@ -69,6 +72,7 @@ def pretrain(
         tokenizer = read_tokenizer(config, text, run.path / "tokenizer", progress, machine, start)
         tokens = tokenize(text, tokenizer, progress, machine)
         backend, objective = network(parts[0], tokenizer, start)
+        blueprint.objectives(parts, backend)  # once more, with the words that the corpus has
         for sentence in backend.warnings:
             run.warn(sentence)
             progress.note(sentence)
@@ -137,8 +141,9 @@ def follow(before: Any, part: Pretrain) -> Any:
 def held_out(objective: Any, size: int, *, text: Source, machine: device.Machine) -> dict[str, float | None]:
     """The objective's figures on held-out text; for the micro suite also what the model knows of the world, because
     the loss alone hides for long whether it learns anything but the commonest words."""
-    check = signals.together(machine.any)
-    metrics = device.fitted(lambda size: objective.evaluate(size, machine.device, check), size)
+    metrics = device.fitted(
+        lambda size: objective.evaluate(size, machine.device, signals.check), size, any_of=machine.any
+    )
     if text.world is None:
         return metrics
     told: dict[str, list[bool]] = {}

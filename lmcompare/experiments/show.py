@@ -8,7 +8,8 @@ from typing import Any
 from lmcompare import config as configs
 from lmcompare import registry, results
 from lmcompare.errors import UserError, unknown
-from lmcompare.experiments import studies
+from lmcompare.experiments import blueprint, studies
+from lmcompare.experiments.blueprint import Pieces
 from lmcompare.types import Example, Task, View
 
 
@@ -84,13 +85,13 @@ def room_of(path: Path) -> str:
 
 def pretraining(table: configs.Table) -> dict[str, Any]:
     """Config, parameters by part, and an instance as the model sees it, cut from the config's own corpus."""
-    import torch
+    from lmcompare.experiments.corpora import vocabulary_of
 
     config = configs.resolve(configs.Pretrain, table)
-    size = config.tokenizer.get("size", 0)
-    with torch.device("meta"):
-        backend = registry.backends.build(config.backend, Pieces(size))
-        objective = registry.objectives.build(config.objective, backend)
+    config = config.model_copy(update={"tokenizer": vocabulary_of(config)})
+    first, *_ = parts = config.parts()
+    size, backend = config.tokenizer.get("size") or 0, blueprint.network(config)
+    objective = blueprint.objectives(parts, backend)[0]
     encoder = sum(p.numel() for p in backend.encoder.parameters())
     total = sum(p.numel() for p in objective.parameters())
     counts = {"encoder": encoder, "heads": total - encoder, "total": total}
@@ -98,7 +99,7 @@ def pretraining(table: configs.Table) -> dict[str, Any]:
         note = [f"# at most: for a vocabulary of {size:,} words, which the corpus may not have"]
     else:
         note = []
-    text = [*toml(configs.dump(config)), "", *note, *counted(counts), "", *instance(config)]
+    text = [*toml(configs.dump(config)), "", *note, *counted(counts), "", *instance(first)]
     return {"config": configs.dump(config), "parameters": counts, "text": text}
 
 
@@ -133,7 +134,7 @@ def using(table: configs.Table, room: str, data: Path | None) -> dict[str, Any]:
 
     # A preset names no backend: the model does.
     backend = models.family(table["model"]) if table.get("model") else "bert"
-    config = configs.Transfer.model_validate({"backend": backend, "task": {"name": ""}, **table})
+    config = configs.parse(configs.Transfer, {"backend": backend, "task": {"name": ""}, **table})
     full = configs.dump(config)
     for key in ("transfer", "optimizer", "schedule"):
         full[key] = registry.ROOMS[configs.Transfer.rooms[key]].check(full[key], key)
@@ -147,7 +148,7 @@ def using(table: configs.Table, room: str, data: Path | None) -> dict[str, Any]:
 def in_use(config: configs.Transfer, full: configs.Table, data: Path | None) -> dict[str, Any]:
     from lmcompare.experiments.pretrain import parameters
     from lmcompare.experiments.task_data import read_task
-    from lmcompare.experiments.transfer import load_backend
+    from lmcompare.experiments.transfer import formatted, load_backend
     from lmcompare.transfer.learner import TaskLearner
 
     found, backend = read_task(config.task, data), load_backend(config)
@@ -156,7 +157,7 @@ def in_use(config: configs.Transfer, full: configs.Table, data: Path | None) -> 
     frozen = 0 if config.transfer["name"] == "finetune" else parameters(backend.encoder)
     counts = {"trained": trained, "total": parameters(learner) + frozen}
     example = found.splits["train"][0]
-    views = backend.views(found.task, example, min(config.length, backend.longest))
+    views = formatted(config, backend, found.task, [example]).views
     shown = [f"sees    {seen(backend, view)}" for view in views]
     text = [*toml(full), "", *counted(counts), "", *shown, f"answer  {answer(found.task, example)}"]
     return {"parameters": counts, "text": text}
@@ -231,32 +232,3 @@ def toml(table: dict[str, Any], prefix: str = "") -> list[str]:
             for part in value:
                 lines += ["", f"[[{prefix}{key}]]", *toml(part, f"{prefix}{key}.")]
     return lines
-
-
-class Pieces:
-    """Stands in for a tokenizer where only sizes or whole words are wanted."""
-
-    pad_id, unk_id, cls_id, sep_id, mask_id = range(5)
-
-    def __init__(self, size: int, words: tuple[str, ...] = ()) -> None:
-        self.pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
-        self.size = self.vocabulary = size or len(self.pieces)
-
-    @classmethod
-    def of(cls, example: Example) -> "Pieces":
-        texts = (*example.texts, *example.options, *example.words)
-        return cls(0, tuple(dict.fromkeys(word for text in texts for word in text.split())))
-
-    def encode(self, text: str) -> list[int]:
-        return [self.pieces.index(word) for word in text.split()]
-
-    def encode_words(self, words: tuple[str, ...]) -> list[list[int]]:
-        return [self.encode(word) for word in words]
-
-    def encode_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        places, start = [], 0
-        for word in text.split():
-            start = text.index(word, start)
-            places.append((start, start + len(word)))
-            start += len(word)
-        return self.encode(text), places

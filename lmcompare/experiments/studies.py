@@ -61,9 +61,9 @@ def check(study: Study) -> None:
     names = [arm.name for arm in study.arms]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"study {study.title!r}: two arms are named {twice[0]!r}")
-    for model in study.models.values():
+    for key, model in study.models.items():
         if model.pretrain:
-            configs.resolve(configs.Pretrain, pretraining_job(model))
+            configs.resolve(configs.Pretrain, pretraining_job(model), f"model {key!r}").parts()
     for job in jobs(study, dict.fromkeys(study.models, "to be made")):
         kind = configs.Baseline if job["kind"] == "baseline" else configs.Transfer
         configs.resolve(kind, job["config"], f"arm {job['arm']!r}")
@@ -87,7 +87,7 @@ def jobs(study: Study, model_paths: dict[str, str]) -> list[Table]:
                     table = configs.read_table(arm.config or model.config or model.backend, arm.mode)
                     chosen = {"backend": model.backend, "model": model_paths[model.like or arm.model]}
                     table = configs.merge(table, {**common, **chosen})
-                table = configs.merge(table, arm.set)
+                table = configs.merge(table, arm.set, f"arm {arm.name!r}")
                 planned.append({"kind": kind, "arm": arm.name, "task": task, "seed": seed, "config": table})
     return planned
 

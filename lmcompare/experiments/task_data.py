@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lmcompare import evaluation, randomness, registry
-from lmcompare.errors import UserError
+from lmcompare.errors import Skipped, UserError
 from lmcompare.tasks import checks
 from lmcompare.types import Example, Task
 
@@ -46,11 +46,14 @@ def data_folder(given: Path | None) -> Path | None:
 def read_task(table: dict[str, Any], data: Path | None) -> TaskData:
     """All splits of a task; `data`, or LMC_DATA, is where local files are."""
     task = registry.tasks.build(table, data_folder(data))
-    with warnings.catch_warnings(record=True) as raised:  # rows that were skipped, where that was asked for
-        warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always", Skipped)
         needed = dict.fromkeys(("train", "dev", *task.splits))  # a split that is missing says so itself
         splits = {split: task.load(split) for split in needed}
-    notes = [*(str(w.message) for w in raised), *checks.inspect(splits, task)]
+    for other in (w for w in raised if not issubclass(w.category, Skipped)):  # no part of a result
+        warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
+    told = [str(w.message) for w in raised if issubclass(w.category, Skipped)]
+    notes = [*told, *checks.inspect(splits, task)]
     return TaskData(task, splits, notes, checks.digest(e for part in splits.values() for e in part))
 
 

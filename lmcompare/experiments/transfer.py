@@ -1,12 +1,12 @@
 """`lmc finetune` and `lmc features`: a model and a task in, a score out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from lmcompare import device, evaluation, files, lineage, models, results, signals
 from lmcompare.checkpoints import State
-from lmcompare.config import Transfer, dump
+from lmcompare.config import Transfer, Use, dump
 from lmcompare.errors import UserError
 from lmcompare.experiments.pretrain import parameters
 from lmcompare.experiments.task_data import TaskData, figures, read_task
@@ -15,7 +15,7 @@ from lmcompare.results import Run
 from lmcompare.training import Loop
 from lmcompare.transfer.dataset import Dataset
 from lmcompare.transfer.learner import TaskLearner
-from lmcompare.types import Prediction
+from lmcompare.types import Example, Prediction, Task
 
 EVALUATION_BATCH = 64
 
@@ -56,7 +56,7 @@ def transfer(
             progress.note(sentence)
         backend.encoder.to(machine.device)
         learner.to(machine.device)
-        datasets = prepare(backend, found, config.length, config.stride)
+        datasets = prepare(config, backend, found)
         learner.learn_from(datasets["train"])
         loop = Loop(
             learner,
@@ -65,7 +65,7 @@ def transfer(
             machine=machine,
             optimizer=config.optimizer,
             schedule=config.schedule,
-            seed=config.seed if config.data_seed is None else config.data_seed,
+            seed=config.order_seed,
             evaluate=lambda: held_out(learner, datasets["dev"], machine),
             progress=progress,
         )
@@ -74,7 +74,7 @@ def transfer(
         if not machine.main:
             return {}
         if found.task.unanswerable:  # when to give no answer is chosen on the development set
-            learner.head.settle(answers_to(learner, datasets["dev"], machine, signals.check))
+            learner.head.settle(answers_to(learner, datasets["dev"], machine))
         facts = answer(learner, found, datasets, run, machine)
         by_now = [*history, lineage.step(dump(config), run.name)]
         keep(run, backend, learner, trained=by_now if mode == "finetune" else None)
@@ -117,7 +117,9 @@ def load_backend(config: Transfer) -> Any:
     ways = {"transfer_layers": models.redraw_above, "redraw_top": models.redraw_top}
     asked = [key for key in ways if getattr(config, key) is not None]
     if asked and config.weights == "random":
-        raise UserError(f"{asked[0]}: random weights transfer no layer; leave one of the two out")
+        raise UserError(
+            f"{asked[0]}: with random weights every layer is drawn afresh anyway; leave one of the two out"
+        )
     if len(asked) > 1:
         raise UserError(
             "redraw_top: transfer_layers says already which layers are drawn; leave one of the two out"
@@ -130,23 +132,40 @@ def load_backend(config: Transfer) -> Any:
     return backend
 
 
-def prepare(backend: Any, found: TaskData, length: int, stride: int | None = None) -> dict[str, Dataset]:
-    datasets, length = {}, min(length, backend.longest)
+def prepare(config: Use, backend: Any, found: TaskData) -> dict[str, Dataset]:
+    datasets = {}
     for split, examples in found.splits.items():
         signals.check()
-        datasets[split] = Dataset(backend, found.task, examples, length=length, stride=stride)
+        datasets[split] = formatted(config, backend, found.task, examples)
     return datasets
 
 
+def formatted(config: Use, backend: Any, task: Task, examples: Sequence[Example]) -> Dataset:
+    """Examples as the backend reads them, in views of at most the config's length and the model's positions."""
+    return Dataset(backend, task, examples, length=min(config.length, backend.longest), stride=config.stride)
+
+
 def held_out(learner: TaskLearner, dataset: Dataset, machine: device.Machine) -> dict[str, float | None]:
-    predictions = answers_to(learner, dataset, machine, signals.together(machine.any))
+    """The figures by which the best step is chosen: every process makes them, and all at the same turn."""
+    predictions = answers_to(learner, dataset, machine, any_of=machine.any)
     return evaluation.score(learner.task, predictions)[0]
 
 
 def answers_to(
-    learner: TaskLearner, dataset: Dataset, machine: device.Machine, check: Callable[[], None]
+    learner: TaskLearner,
+    dataset: Dataset,
+    machine: device.Machine,
+    *,
+    any_of: Callable[[bool], bool] = bool,
 ) -> list[Prediction]:
-    return evaluation.predict(learner, dataset, size=EVALUATION_BATCH, device=machine.device, check=check)
+    return evaluation.predict(
+        learner,
+        dataset,
+        size=EVALUATION_BATCH,
+        device=machine.device,
+        check=signals.check,
+        any_of=any_of,
+    )
 
 
 def answer(
@@ -163,7 +182,7 @@ def answer(
             cut[split] = dataset.cut
         if split == "train":
             continue
-        predictions = answers_to(learner, dataset, machine, signals.check)
+        predictions = answers_to(learner, dataset, machine)
         run.predictions(split, predictions)
         metrics[split], undefined[split] = evaluation.score(found.task, predictions)
     return figures(found, metrics, undefined) | {"truncated": cut}

@@ -13,9 +13,8 @@ from lmcompare.micro import grammar
 from lmcompare.micro.grammar import Fact, pick
 from lmcompare.micro.lexicon import Lexicon, Scale, Topic
 
-HELD_OUT = (
-    3  # one sentence in so many belongs to the tasks; only bare answers, as `no.`, may stand in documents too
-)
+# One sentence in so many belongs to the tasks; only bare answers, as `no.`, may stand in documents too.
+HELD_OUT = 3
 TRIES = 12
 SENTENCES = (5, 8)  # in a document
 STRAY = 0.2  # how many documents tell of a second kind of thing

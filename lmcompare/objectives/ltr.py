@@ -47,7 +47,8 @@ class Ltr(Independent, nn.Module):
         super().__init__()
         if not backend.settings.get("causal"):
             raise UserError(
-                "objective: ltr trains an encoder that sees only what stands to the left; set backend.causal=true"
+                "objective: ltr trains an encoder that sees only what stands to the left, such as bert's with "
+                "backend.causal=true"
             )
         self.instances = Instances(
             backend, length=length, passes=passes, short_rate=short_rate, random_rate=0.0

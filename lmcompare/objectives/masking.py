@@ -21,17 +21,22 @@ class Masking:
 
     tokenizer: Any
     rate: float = 0.15
-    strategy: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    strategy: tuple[float, ...] = (0.8, 0.1, 0.1)
     most: int | None = None
     whole_words: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.rate < 1:
             raise UserError(f"objective.mask_rate: {self.rate} is not within 0 and 1")
+        if len(self.strategy) != 3:
+            told = "those that become [MASK], stay as they are, or become any piece"
+            raise UserError(f"objective.mask_strategy: {self.strategy}: three shares are needed: of {told}")
         if min(self.strategy) < 0 or abs(sum(self.strategy) - 1) > 1e-6:
             raise UserError(f"objective.mask_strategy: {self.strategy} are not three shares that make 1")
         if self.most is not None and self.most < 1:
             raise UserError(f"objective.most_masked: {self.most} is less than 1")
+        if self.whole_words and not self.inside.any():
+            raise UserError("objective.whole_words: no piece of this vocabulary goes on with a word (##)")
 
     def hide(
         self, ids_BT: np.ndarray, lengths_B: np.ndarray, numbers_B: np.ndarray, key: Sequence[int]
@@ -69,10 +74,7 @@ class Masking:
     @cached_property
     def inside(self) -> np.ndarray:
         """Of every piece, whether it goes on with the word before it."""
-        found = np.array([piece.startswith("##") for piece in self.tokenizer.pieces])
-        if not found.any():
-            raise UserError("objective.whole_words: no piece of this vocabulary goes on with a word (##)")
-        return found
+        return np.array([piece.startswith("##") for piece in self.tokenizer.pieces])
 
 
 def whole_words(lot_T: np.ndarray, inside_T: np.ndarray, wanted: int) -> np.ndarray:

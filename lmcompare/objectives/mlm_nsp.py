@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmcompare.batches import Independent, Inputs
+from lmcompare.errors import UserError
 from lmcompare.nn import draw_weights
 from lmcompare.objectives import word_head
 from lmcompare.objectives.instances import Instances
@@ -52,7 +53,7 @@ class MlmNsp(Independent, nn.Module):
         *,
         length: int = 128,
         mask_rate: float = 0.15,
-        mask_strategy: tuple[float, float, float] = (0.8, 0.1, 0.1),  # [MASK], kept, random
+        mask_strategy: tuple[float, ...] = (0.8, 0.1, 0.1),  # [MASK], kept, random
         most_masked: int | None = None,  # the released script: 20 at 128 tokens, 77 at 512
         whole_words: bool = False,
         masking: Literal["dynamic", "static"] = "dynamic",
@@ -60,6 +61,11 @@ class MlmNsp(Independent, nn.Module):
         short_rate: float = 0.1,
     ) -> None:
         super().__init__()
+        if getattr(backend, "causal", False) or not hasattr(backend, "view"):
+            raise UserError(
+                "objective: a masked language model trains an encoder that sees both sides of a word, such as bert; "
+                "one that sees the left alone (backend.causal=true) learns by objective.name=ltr"
+            )
         self.instances = Instances(
             backend, length=length, passes=passes, short_rate=short_rate, random_rate=self.random_rate
         )
@@ -78,8 +84,6 @@ class MlmNsp(Independent, nn.Module):
 
     def prepare(self, material: Material) -> None:
         """Cut the corpus into instances, and keep some documents apart."""
-        if self.masks.whole_words:
-            _ = self.masks.inside  # what the vocabulary lacks is told before the long work
         self.instances.cut(material)
         self.rows, self.held_rows = self.instances.rows, self.instances.held_rows
         self.seed, self.lengths = material.seed, self.instances.lengths(self.rows)

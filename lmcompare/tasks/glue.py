@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lmcompare.errors import DataError, UserError, nearest
+from lmcompare.errors import DataError, Skipped, UserError, nearest
 from lmcompare.registry import tasks
 from lmcompare.text.tables import OnBadRow, Row, Table, read_tsv
 from lmcompare.types import Example, Label, Split, Task
@@ -134,7 +134,7 @@ def _examples(row: Glue, table: Table, split: Split, on_bad_row: OnBadRow, first
     if not found:
         raise DataError(f"{skipped[0]} (and no row of {len(skipped):,} is good)")
     if skipped:
-        warnings.warn(f"bad rows left out: {len(skipped):,}; the first: {skipped[0]}", stacklevel=3)
+        warnings.warn(f"bad rows left out: {len(skipped):,}; the first: {skipped[0]}", Skipped, stacklevel=3)
     return found
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lmcompare.errors import DataError, UserError
+from lmcompare.errors import DataError, Skipped, UserError
 from lmcompare.registry import tasks
 from lmcompare.text.questions import Question, questions
 from lmcompare.text.tables import OnBadRow
@@ -62,7 +62,7 @@ def load(
             raise DataError(f"{skipped[0]} (and no question of {len(skipped):,} is good)")
         raise DataError(f"{path}: holds no question")
     if skipped:
-        warnings.warn(f"bad rows left out: {len(skipped):,}; the first: {skipped[0]}", stacklevel=3)
+        warnings.warn(f"bad rows left out: {len(skipped):,}; the first: {skipped[0]}", Skipped, stacklevel=3)
     return found
 
 
@@ -106,7 +106,7 @@ def _files(form: Form, data: Path | None, given: dict[Split, str]) -> dict[Split
 
 
 def _folders(data: Path, form: Form) -> list[Path]:
-    return [data, data / form.name, data / "squad", data / "SQuAD", data / "qa"]
+    return list(dict.fromkeys([data, *(data / name for name in (form.name, "squad", "SQuAD", "qa"))]))
 
 
 def _builder(form: Form) -> Callable[..., Task]:

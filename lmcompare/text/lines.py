@@ -19,10 +19,8 @@ from lmcompare.errors import DataError, ResourceError
 
 CHUNK = 1 << 20  # bytes read at a time
 LONGEST = 64 << 20  # characters in a line (or in a CSV record): more is not text
-UNPACKED, RATIO = (
-    64 << 20,
-    200,
-)  # a .gz that grows beyond both is a bomb: text shrinks 3 to 10 times
+# A .gz that grows beyond both is a bomb: text shrinks 3 to 10 times.
+UNPACKED, RATIO = 64 << 20, 200
 GZIP = b"\x1f\x8b"
 ENCODINGS = {
     codecs.BOM_UTF8: "utf-8",
@@ -91,7 +89,7 @@ def _without_cr(path: Path, number: int, line: str, keep_cr: bool) -> str:
 
 
 def _opened(path: Path) -> tuple[BinaryIO, bool]:
-    """The file's bytes, unpacked if they are gzip's."""
+    """The file, and whether its bytes are packed by gzip."""
     regular_file(path)
     try:
         stream = path.open("rb")
@@ -102,14 +100,16 @@ def _opened(path: Path) -> tuple[BinaryIO, bool]:
     if not packed and path.suffix == ".gz":
         stream.close()
         raise fault(path, 1, 1, "the name ends in .gz but it is not gzip; rename it or pack it")
-    return (cast(BinaryIO, gzip.GzipFile(fileobj=stream)), True) if packed else (stream, False)
+    return stream, packed
 
 
 def _chunks(path: Path, read: Callable[[int], None]) -> Iterator[bytes]:
     """The unpacked bytes; what cannot be unpacked, or grows beyond reason, is refused."""
-    stream, packed = _opened(path)
+    file, packed = _opened(path)
+    stream = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
     size, allowed = 0, max(UNPACKED, RATIO * path.stat().st_size)
-    with stream:
+    # Both: what unpacks a file never closes it.
+    with file, stream:
         while True:
             try:
                 data = stream.read(CHUNK)
@@ -126,7 +126,7 @@ def _chunks(path: Path, read: Callable[[int], None]) -> Iterator[bytes]:
                 )  # fmt: skip
             if not data:
                 return
-            read((getattr(stream, "fileobj", None) or stream).tell())
+            read(file.tell())
             yield data
 
 

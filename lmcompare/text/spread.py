@@ -84,7 +84,8 @@ class Worker:
     """A process that answers blocks, one at a time."""
 
     def __init__(self, function: str, told: dict[str, Any]) -> None:
-        words = [sys.executable, "-m", "lmcompare.text.spread", function, json.dumps(told)]
+        # -P: a random.py in the folder that the command is given in must not pass for the standard one.
+        words = [sys.executable, "-P", "-m", "lmcompare.text.spread", function, json.dumps(told)]
         # In a session of its own: Ctrl-C at the terminal is for the process that it works for.
         self.process = subprocess.Popen(
             words,
@@ -140,10 +141,14 @@ class Worker:
     def _gone(self, check: Callable[[], None]) -> None:
         status = self.process.wait()
         check()
-        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        if status < 0:
+            raise ResourceError(
+                f"a process that cuts the corpus was killed by signal {-status}; out of memory? The same command "
+                "goes on from its last mark (corpus.workers=1 needs the least memory)"
+            )
         raise ResourceError(
-            f"a process that cuts the corpus {how}; out of memory? The same command goes on from its last mark "
-            "(corpus.workers=1 needs the least memory)"
+            f"a process that cuts the corpus ended with status {status}; what it said itself stands above. The same "
+            "command goes on from its last mark (corpus.workers=1 starts no such process)"
         )
 
 

@@ -30,6 +30,7 @@ NAMED: dict[str, tuple[Literal["mix", "sum", "mean", "beside"], slice]] = {
     "first": ("beside", slice(0, 1)),
     "average": ("mean", slice(None)),
 }
+MIXED = ", ".join(repr(name) for name, (way, _) in NAMED.items() if way == "mix")
 
 
 @transfers.register("features")
@@ -52,8 +53,11 @@ class Features(nn.Module):
         super().__init__()
         self.depth = backend.depth + 1  # the embeddings are a layer, too
         self.way, self.chosen = way_of(layers), choose(layers, self.depth)
-        if self.way != "mix" and layer_norm:
-            raise UserError(f"transfer.layer_norm is for layers = 'mix', not {layers!r}")
+        mixed = self.way == "mix"
+        for key, value, without in (("layer_norm", layer_norm, "false"), ("mix_decay", mix_decay, "0")):
+            if value and not mixed:
+                what = f"transfer.{key} is for layers that are mixed ({MIXED}), not {layers!r}"
+                raise UserError(f"{what}; set it to {without}")
         if mix_decay < 0:
             raise UserError(f"transfer.mix_decay: {mix_decay} is less than 0")
         if stateful and not hasattr(backend.encoder, "stateful"):
@@ -61,8 +65,7 @@ class Features(nn.Module):
         if stateful:
             backend.encoder.stateful = True
         self.cache, self.task, self.place, self.dropout = FeatureCache(backend), task, place, dropout
-        mixed = self.way == "mix"
-        self.weights = {"mix": mix_decay} if mix_decay and mixed else {}
+        self.weights = {"mix": mix_decay} if mix_decay else {}
         self.mix, self.output_mix = (
             ScalarMix(layers=len(self.chosen), layer_norm=layer_norm)
             if mixed and place in (where, "both")

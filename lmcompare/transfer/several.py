@@ -44,9 +44,8 @@ class Several(nn.Module):
         self.mixing = mixing
         self.encoder = learners[0].body.encoder  # here first, so that its weights have one name for all tasks
         self.learners: Any = nn.ModuleList(learners)
-        self.names = [
-            {key: name(one.task.name, key) for key in one.weights} for one in learners
-        ]  # of each task's losses among all
+        # Of each task's losses among all.
+        self.names = [{key: name(one.task.name, key) for key in one.weights} for one in learners]
         self.weights = {
             names[key]: weight
             for one, names in zip(learners, self.names, strict=True)

@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 import forge
 import pytest
 from test_checkpoints import stop_after
+from test_multitask_runs import together, write_second_task
 from world import STEPS, Place, Reference
 
 from lmcompare.launch import free_port
@@ -240,3 +242,74 @@ def test_f9_another_model(place: Place, pretrained: Reference, tmp_path: Path) -
     model.symlink_to(other)  # the same name, other weights
     refused = forge.lmc(*words, home=tmp_path)
     assert refused.status == 2 and refused.clean and "model" in refused.err
+
+
+def narrow_second(room: int) -> None:
+    """The second process's GPU has no room for so many examples in an evaluation; the first one's has."""
+    import torch
+
+    from lmcompare.objectives.mlm_nsp import MlmNsp
+    from lmcompare.transfer.learner import TaskLearner
+
+    if os.environ["RANK"] == "0":
+        return
+    forward, answers = MlmNsp.forward, TaskLearner.answers
+
+    def fits(rows: int) -> None:
+        if rows > room:
+            raise torch.OutOfMemoryError("no room on this pretended GPU")
+
+    def seen(self: Any, batch: Any) -> Any:
+        if not self.training:
+            fits(len(batch.random_B))
+        return forward(self, batch)
+
+    def answered(self: Any, dataset: Any, chosen: Any, device: Any) -> Any:
+        fits(len(chosen))
+        return answers(self, dataset, chosen, device)
+
+    MlmNsp.forward, TaskLearner.answers = seen, answered  # type: ignore[method-assign]
+
+
+@pytest.mark.slow
+def test_f22_one_of_two_has_less_room(place: Place, pretrained: Reference, tmp_path: Path) -> None:
+    """Both read fewer at a time in their evaluations, and neither waits for the other."""
+    write_second_task(place.folder / "glue" / "CoLA")
+    runs = {
+        "pretrain": place.pretrain,
+        "transfer": functools.partial(place.transfer, "finetune", pretrained.run),
+        "together": functools.partial(together, place, pretrained.run),
+    }
+    for name, words in runs.items():
+        for child in pair(words(tmp_path / f"{name}-wide"), tmp_path):
+            assert child.wait().status == 0
+        children = pair(words(tmp_path / name), tmp_path, functools.partial(narrow_second, 3))
+        for child in children:
+            ended = child.wait(60.0)
+            assert ended.status == 0 and ended.clean, ended.err
+        assert forge.outcome(tmp_path / name) == forge.outcome(tmp_path / f"{name}-wide"), name
+
+
+def ask_second_to_stop() -> None:
+    """A signal that one of two sees between two batches of an evaluation."""
+    from test_signals import before_call
+
+    from lmcompare.experiments import transfer
+    from lmcompare.transfer.learner import TaskLearner
+
+    transfer.EVALUATION_BATCH = 4
+    if os.environ["RANK"] == "1":
+        before_call(TaskLearner, "answers", 2, functools.partial(os.kill, os.getpid(), signal.SIGTERM))
+
+
+@pytest.mark.slow
+def test_f7_one_is_asked_to_stop_in_an_evaluation(
+    place: Place, pretrained: Reference, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    words = place.transfer("finetune", pretrained.run, run)
+    children = pair(words, tmp_path, ask_second_to_stop)
+    assert [child.wait(60.0).status for child in children] == [75, 75]
+    for child in pair(words, tmp_path):
+        assert child.wait().status == 0
+    forge.no_gap(run, STEPS)

@@ -40,9 +40,9 @@ keep = 2
 """
 # The whole of BERT's data recipe, and two phases with STEPS steps in all; the second reads longer instances.
 PHASED = (
-    PRETRAIN.replace(
-        "passes = 1", "passes = 2\nmost_masked = 3\nwhole_words = true\nshort_rate = 0.3"
-    ).replace('name = "adamw"', 'name = "bert_adam"')
+    PRETRAIN.replace("passes = 1", "passes = 2\nmost_masked = 3\nwhole_words = true\nshort_rate = 0.3")
+    .replace('name = "adamw"', 'name = "bert_adam"')
+    .replace(f"steps = {STEPS}\n", "")
     + f"""
 [[phases]]
 objective = {{ length = 14 }}

@@ -201,7 +201,10 @@ def test_redrawing_that_cannot_be_is_refused(tmp_path: Path) -> None:
     folder = saved(tmp_path)
     for values, sentence in (
         ({"redraw_top": 4}, "redraw_top: 4 is more than the 3 layers of the model"),
-        ({"redraw_top": 1, "weights": "random"}, "redraw_top: random weights transfer no layer"),
+        (
+            {"redraw_top": 1, "weights": "random"},
+            "redraw_top: with random weights every layer is drawn afresh",
+        ),
         ({"redraw_top": 1, "transfer_layers": 2}, "redraw_top: transfer_layers says already"),
         ({"redraw_top": 0}, "redraw_top = 0: input should be greater than 0"),
     ):

@@ -80,6 +80,38 @@ def test_a_task_that_starts_from_another_says_so(taught: Path, plain: Path, tmp_
     )
 
 
+def test_in_a_study_too(taught: Path, plain: Path, tmp_path: Path) -> None:
+    """The study names its arms, and never knows what a model that it is given has learned."""
+    run(tmp_path / "second", taught, "micro.sense")
+    run(tmp_path / "plain", plain, "micro.sense")
+    kept = {"a": {"arm": "tuned", "run": "second"}, "b": {"arm": "tuned", "run": "plain"}}
+    lost = {"arm": "tuned", "run": "lost", "reason": "no memory", "status": 5}
+    config = table(taught, seed=2) | {"task": {"name": "micro.sense"}}
+    ledger = {"title": "t", "quick": False, "runs": {**kept, "c": lost | {"config": config}}}
+    files.write_json(tmp_path / "study.json", ledger)
+    told = compare.of_runs([str(tmp_path)])
+    assert told.arms == ("tuned, from micro.sentiment", "tuned")
+    assert [(cell.n, cell.failed) for cell in told.cells] == [(1, 1), (1, 0)]
+
+
+@pytest.mark.slow
+def test_and_where_the_study_makes_its_runs(
+    taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LMC_RUNS", str(tmp_path / "runs"))
+    file = tmp_path / "small.toml"
+    file.write_text(
+        'title = "t"\ntasks = ["micro.sense"]\nseeds = [1]\n'
+        f'[models.m]\nbackend = "bert"\nmodel = "{taught}"\nconfig = "bert-micro"\n'
+        '[[arms]]\nname = "floor"\nbaseline = "bow"\n'
+        '[[arms]]\nname = "tuned"\nmode = "finetune"\nmodel = "m"\n'
+        "set = { length = 64, task = { train = 16 }, training = { steps = 2 } }\n"
+    )
+    told = compare.compare([str(file)], [], jobs=1, data=None, note=lambda sentence: None)
+    assert told.arms == ("floor", "tuned, from micro.sentiment")
+    assert compare.of_runs([str(tmp_path / "runs" / "small")]).arms == told.arms
+
+
 def test_its_head_is_a_fresh_one_and_its_encoder_is_not(taught: Path, plain: Path, tmp_path: Path) -> None:
     """A rate that moves nothing: what the run ends with is what it began with."""
     run(tmp_path / "same", taught, "micro.sentiment", rate=1e-12)

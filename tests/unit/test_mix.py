@@ -16,6 +16,7 @@ from tests.contracts.test_backends import CPU, TASKS, all_of, learner, loss_of, 
 
 PLACES = ("input", "output", "both")
 LAYERS: tuple[Any, ...] = ("mix", "last", "first", "average", [-2, -1])
+MIXES = r"is for layers that are mixed \('mix', 'mix_last_4'\)"
 
 
 def layers(*shape: int) -> torch.Tensor:
@@ -160,7 +161,9 @@ def test_layer_norm_never_looks_at_batch_mates(place: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"layers": "average", "layer_norm": True}, "layer_norm is for layers = 'mix', not 'average'"),
+        ({"layers": "average", "layer_norm": True}, f"layer_norm {MIXES}, not 'average'; set it to false"),
+        ({"layers": "last", "mix_decay": 1e-3}, f"mix_decay {MIXES}, not 'last'; set it to 0"),
+        ({"layers": [0, 1], "mix_decay": 1e-3}, "mix_decay is for layers that are mixed"),
         ({"mix_decay": -1.0}, "mix_decay: -1.0 is less than 0"),
         ({"place": "middle"}, "place"),
         ({"layers": "top"}, "'top' is not 'mix'"),

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lmcompare import config as configs
-from lmcompare import results
+from lmcompare import lineage, models, results
 from lmcompare.backends.bert import Bert
 from lmcompare.config import Multitask, Transfer
 from lmcompare.errors import UserError
@@ -231,3 +231,11 @@ def test_what_a_task_alone_would_be(model: Path) -> None:
     assert one == configs.resolve(Transfer, configs.dump(one))
     assert (one.seed, one.task["name"], one.training) == (7, "micro.sense", config.training)
     assert isinstance(load_backend(one), Bert) and torch.is_tensor(load_backend(one).tied)
+
+
+def test_the_model_of_a_part_is_that_of_the_whole(whole: Path) -> None:
+    taken = whole / "tasks" / f"micro.{ONE_A_KIND[0]}"
+    assert models.find(str(taken)) == models.find(str(whole)) == whole / "model"
+    assert models.family(str(taken)) == "bert"
+    (step,) = lineage.before({"model": str(taken)})
+    assert step["did"] == "multitask" and len(step["tasks"]) == len(ONE_A_KIND)

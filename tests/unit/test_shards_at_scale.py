@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lmcompare import cache, files
+from lmcompare import __version__, cache, files
 from lmcompare.errors import DataError, ResourceError, Stopped
+from lmcompare.launch import launch
 from lmcompare.text import corpus, growing, merges, pairs, pieces, shards, spread
 from lmcompare.text.bpe import train_bpe
 from lmcompare.text.wordpiece import train_wordpiece
@@ -437,3 +438,38 @@ def test_the_cache_shows_what_is_unfinished(monkeypatch: Any) -> None:
     with pytest.raises(Trip):
         shards.build(tripping(DOCUMENTS, 300), TOKENIZER, folder.with_name("other"))
     assert len(cache.remove(["tokens"])["entries"]) == 2 and not cache.listing()["entries"]
+
+
+def shadowed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's folder with files that are called as standard modules are."""
+    for name in ("random", "json", "numpy"):
+        (folder / f"{name}.py").write_text("raise SystemExit('this is no module of the program')\n")
+    monkeypatch.chdir(folder)
+
+
+def test_what_a_users_folder_holds_is_no_part_of_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shadowed(tmp_path, monkeypatch)
+    shards.build(DOCUMENTS, TOKENIZER, tmp_path / "one")
+    shards.build(DOCUMENTS, TOKENIZER, tmp_path / "two", workers=2)
+    assert sums(tmp_path / "one") == sums(tmp_path / "two")
+
+
+def test_nor_of_the_processes_of_one_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shadowed(tmp_path, monkeypatch)
+    assert launch(2, ["--version"]) == 0
+    assert capfd.readouterr().out.split() == [__version__] * 2
+
+
+def test_a_worker_that_ends_by_itself_is_no_matter_of_memory() -> None:
+    blocks = [(n, b"") for n in range(9)]
+    hire: spread.Hire = lambda: ("os:_exit", {"status": 3})  # noqa: E731
+    with (
+        pytest.raises(ResourceError, match="ended with status 3") as told,
+        spread.ordered(blocks, bytes, hire, workers=2) as answers,
+    ):
+        list(answers)
+    assert "memory" not in str(told.value)

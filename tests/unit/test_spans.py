@@ -69,6 +69,10 @@ def test_windows_hold_every_piece_and_none_says_nothing_new(
     count: int, room: int, stride: int | None
 ) -> None:
     spans = [(n, n + 1) for n in range(count)]
+    if stride and stride >= room and count > room:
+        with pytest.raises(UserError, match=f"stride {stride}: .* room for {room} tokens"):
+            list(windows(range(count), spans, room=room, stride=stride))
+        return
     found = list(windows(range(count), spans, room=room, stride=stride))
     step = min(room, stride or max(1, room // 2))
     assert [ids[0] for ids, _ in found if ids] == [n * step for n in range(len(found)) if count]
@@ -147,6 +151,15 @@ def test_a_stride_is_for_spans_and_shorter_than_a_window() -> None:
     one = Task("t", "classify", ("accuracy",), lambda split: [], labels=("a", "b"))
     with pytest.raises(UserError, match="stride 4: t is a task of the kind classify; that is for spans"):
         Dataset(backend, one, [], length=28, stride=4)
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt"])
+def test_a_stride_leaves_no_answer_between_two_windows(name: str) -> None:
+    """A long question takes so much of the window that the stride, less than the length, is more than the rest."""
+    asked = Example("1", ("who " * 9, ODD), ((0, 3),))
+    with pytest.raises(UserError, match=r"stride 20: .* room for 1\d tokens .* set stride below 1\d"):
+        Dataset(BACKENDS[name](), SPAN, [asked], length=28, stride=20)
+    assert len(Dataset(BACKENDS[name](), SPAN, [asked], length=28, stride=9).views) > 1
 
 
 # --- the best answers ---------------------------------------------------------------------------

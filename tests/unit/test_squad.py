@@ -16,7 +16,8 @@ import pytest
 
 from lmcompare import evaluation, metrics, registry
 from lmcompare.errors import DataError, UserError
-from lmcompare.tasks import checks
+from lmcompare.experiments.task_data import read_task
+from lmcompare.tasks import checks, squad
 from lmcompare.text.questions import Question, questions
 from lmcompare.types import Example, Task
 
@@ -378,3 +379,28 @@ def test_the_development_files_here_tell_no_answer(shared: Path) -> None:
         assert [q.answers for q in questions(path) if isinstance(q, Question)] == [None] * count
         with pytest.raises(DataError, match="its answers are blank or missing"):
             task("squad", path).load("dev")
+
+
+def test_a_result_tells_what_was_skipped_and_no_other_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(tmp_path / "a.json", form(qa("1", answer("cat")), qa("2", answer("", 0))))
+
+    def with_a_warning(path: Path) -> Any:
+        warnings.warn(f"unclosed file {path}", UserWarning, stacklevel=1)
+        return questions(path)
+
+    monkeypatch.setattr(squad, "questions", with_a_warning)
+    table = {"name": "squad", "train": str(path), "dev": str(path), "on_bad_row": "skip"}
+    with pytest.warns(UserWarning, match="unclosed file"):
+        found = read_task(table, None)
+    assert any("bad rows left out: 1" in note for note in found.warnings)
+    assert not any("unclosed" in note for note in found.warnings)
+
+
+def test_a_folder_that_was_looked_in_is_named_once(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as told:
+        registry.tasks.build({"name": "squad"}, tmp_path)
+    looked = str(told.value).partition("(none in ")[2].partition(")")[0].split(", ")
+    assert looked[0] == str(tmp_path) and str(tmp_path / "squad") in looked
+    assert len(looked) == len(set(looked)) == 4

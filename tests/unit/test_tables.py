@@ -1,9 +1,11 @@
 """The strict readers: what is accepted, what each row holds, and where a message points."""
 
 import csv
+import gc
 import gzip
 import io
 import os
+import warnings
 from pathlib import Path
 
 import pytest
@@ -179,3 +181,16 @@ def test_a_line_beyond_all_measure_is_refused(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(line_reader, "LONGEST", 1 << 20)
     with pytest.raises(DataError, match=r":1:1: a line of more than"):
         list(lines(write(tmp_path / "a.txt", "x" * (3 << 20))))
+
+
+def test_a_packed_file_is_closed_when_it_is_read_or_left(tmp_path: Path) -> None:
+    path = tmp_path / "rows.gz"
+    path.write_bytes(gzip.compress(b"one\ntwo\n"))
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always")
+        assert [line for _, line in lines(path)] == ["one", "two"]
+        left = lines(path)
+        assert next(left) == (1, "one")
+        left.close()
+        gc.collect()
+    assert not raised

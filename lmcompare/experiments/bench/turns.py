@@ -21,9 +21,8 @@ class Pair:
     theirs: Step
     what: str
     theirs_name: str
-    operations: float = (
-        0.0  # that the model itself asks for, a real token, forward and backward; 0: not counted
-    )
+    # That the model itself asks for, a real token, forward and backward; 0: not counted.
+    operations: float = 0.0
 
 
 def matrix_rate(device: torch.device, *, bf16: bool) -> float:
