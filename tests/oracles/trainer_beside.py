@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import transformers
 from transformers import (
@@ -79,7 +78,8 @@ def main() -> None:
         else:
             said, right = logits[:, 0].tolist(), gold.tolist()
         values, _ = metrics.evaluate(task.metrics, right, said, task.labels)
-        return {k: np.nan if v is None else v for k, v in values.items()}
+        # Where a metric has no value yet: the Trainer takes no later figure for better than nan.
+        return {k: -1.0 if v is None else v for k, v in values.items()}
 
     timed = told.steps > 0
     plan = TrainingArguments(
