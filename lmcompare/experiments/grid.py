@@ -48,6 +48,7 @@ class Grid:
             self.folder.mkdir(parents=True, exist_ok=True)
         with signals.watched(), results.locked(self.folder):
             studies.check(self.study)
+            studies.check_models(self.study)
             self.ledger = Ledger(self.folder, self.study, fresh=self.force)
             self.waiting: deque[workers.Waiting] = deque()
             self.made: dict[Key, tuple[str, Record]] = {}

@@ -69,6 +69,16 @@ def check(study: Study) -> None:
         configs.resolve(kind, job["config"], f"arm {job['arm']!r}")
 
 
+def check_models(study: Study) -> None:
+    """Every model is there to be used, or is to be made; a study may leave one to be named by whoever runs it."""
+    for key, model in study.models.items():
+        if not (model.pretrain or model.model or model.like):
+            raise UserError(
+                f"study {study.title!r}: which model is {key!r}? Name a run, a folder, or a hub id with "
+                f"--set models.{key}.model=..."
+            )
+
+
 def pretraining_job(model: Model) -> Table:
     return configs.merge(configs.read_table(model.pretrain, "pretrain"), model.set)
 

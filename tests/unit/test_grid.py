@@ -73,3 +73,8 @@ def test_where_no_run_is_left_the_study_fails_as_its_model_did(tmp_path: Path) -
     with pytest.raises(UserError, match=r"pretraining bad failed: .*no-such-file") as caught:
         run(tmp_path, lost.model_copy(update={"arms": lost.arms[1:]}))
     assert caught.value.status == 3
+
+
+def test_a_model_that_nobody_has_named_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"which model is 'checkpoint'\?.*models\.checkpoint\.model="):
+        run(tmp_path, studies.read("checkpoint", []))
