@@ -83,7 +83,7 @@ def main() -> None:
 
     timed = told.steps > 0
     plan = TrainingArguments(
-        output_dir=f"{told.out}.checkpoints",
+        output_dir=f"{told.out}.{told.task}-{told.seed}",
         per_device_train_batch_size=told.batch,
         per_device_eval_batch_size=64,
         learning_rate=told.rate,
