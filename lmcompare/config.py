@@ -55,6 +55,17 @@ class Corpus(Frozen):
     workers: int | None = Field(None, gt=0)  # processes that cut and tokenize it; absent: one a core
 
 
+class Seeded(Frozen):
+    """What is drawn, in a run that trains."""
+
+    seed: int = Field(1, ge=0)  # initial weights
+    data_seed: int | None = Field(None, ge=0)  # order and masks; absent: the same as seed
+
+    @property
+    def order_seed(self) -> int:
+        return self.seed if self.data_seed is None else self.data_seed
+
+
 class Phase(Frozen):
     """A part of a pretraining: its budget, and what else is otherwise than in the config as a whole. It begins with the
     weights of the part before it, a fresh optimizer, and its own schedule from the start."""
@@ -65,7 +76,7 @@ class Phase(Frozen):
     training: Table = Field(default_factory=dict)
 
 
-class Pretrain(Frozen):
+class Pretrain(Seeded):
     """`lmc pretrain`: a corpus and an objective."""
 
     kind: ClassVar[str] = "pretrain"
@@ -83,12 +94,6 @@ class Pretrain(Frozen):
     schedule: Table
     training: Training
     phases: tuple[Phase, ...] = ()  # one after the other; none: the whole is one
-    seed: int = Field(1, ge=0)  # initial weights
-    data_seed: int | None = Field(None, ge=0)  # order and masks; absent: the same as seed
-
-    @property
-    def order_seed(self) -> int:
-        return self.seed if self.data_seed is None else self.data_seed
 
     def parts(self) -> "list[Pretrain]":
         """The config of each phase."""
@@ -110,7 +115,7 @@ class Pretrain(Frozen):
         return found
 
 
-class Use(Frozen):
+class Use(Seeded):
     """A pretrained encoder, and how it learns: all that does not hang on the task."""
 
     rooms: ClassVar[dict[str, str]] = {
@@ -129,13 +134,6 @@ class Use(Frozen):
     optimizer: Table
     schedule: Table
     training: Training
-    seed: int = Field(1, ge=0)
-    data_seed: int | None = Field(None, ge=0)
-
-    @property
-    def order_seed(self) -> int:
-        """Of the order of the examples."""
-        return self.seed if self.data_seed is None else self.data_seed
 
 
 class Transfer(Use):
