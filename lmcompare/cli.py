@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from lmcompare import __version__, console
-from lmcompare.commands import look, runs, studies, vectors
+from lmcompare.commands import ask, look, runs, studies, suites, vectors
 from lmcompare.commands.options import app
 
-__all__ = ["app", "look", "main", "runs", "studies", "vectors"]
+__all__ = ["app", "ask", "look", "main", "runs", "studies", "suites", "vectors"]
 
 
 @app.callback(invoke_without_command=True)

@@ -4,7 +4,7 @@ shown to people is multiplied by 100. None stands where there is no figure."""
 from dataclasses import asdict, dataclass
 from typing import Any
 
-FORMAT = 1
+FORMAT = 2
 
 Curve = tuple[tuple[int, float], ...]  # (step, value)
 
@@ -74,6 +74,53 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class Paired:
+    """Arm `a` minus arm `b` on one task, from their answers to the same examples, seed by seed. The interval is for new
+    seeds and new examples, the p-value for these seeds; `verdict` is win, loss, equal (within the margin) or open."""
+
+    a: str
+    b: str
+    task: str
+    seeds: int
+    reason: str | None = None  # why there is no figure, or no interval, or what it leaves out
+    examples: int = 0
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    p_holm: float | None = None  # corrected over the tasks of this pair of arms
+    a_right: float | None = None  # examples a seed that `a` alone has right
+    b_right: float | None = None
+    differ: float | None = None  # examples a seed that are answered differently
+    verdict: str = "open"
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What the tasks say together of one pair of arms: these tasks, not a sample of tasks."""
+
+    a: str
+    b: str
+    tasks: int
+    wins: int
+    losses: int
+    equal: int
+    open: int
+    difference: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Every arm's mean rank over the tasks that all of them have; ranks closer than `critical` are not told apart."""
+
+    ranks: tuple[tuple[str, float], ...]  # the best first
+    tasks: int
+    critical: float
+
+
+@dataclass(frozen=True)
 class Failed:
     run: str
     arm: str
@@ -124,6 +171,10 @@ class Comparison:
     cells: tuple[Cell, ...]  # task by task, arm by arm: every pair is there
     means: tuple[Mean, ...]
     differences: tuple[Difference, ...]
+    paired: tuple[Paired, ...]  # of the pairs of arms that are asked for
+    contests: tuple[Contest, ...]
+    ranks: Ranks | None
+    margin: float | None  # differences within it are called equal
     failed: tuple[Failed, ...]
     runs: tuple[RunFacts, ...]
     pretraining: tuple[PretrainingFacts, ...]

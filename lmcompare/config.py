@@ -214,6 +214,11 @@ def read_table(name: str, room: str) -> Table:
     return merge(read_table(base, room) if base else {}, table, str(path))
 
 
+def task_name(task: Mapping[str, Any]) -> str:
+    """What a task is called: by its registered name, or, one of the user's own, as it says."""
+    return str(task.get("called") or task["name"])
+
+
 def merge(base: Table, over: Mapping[str, Any], where: str = "") -> Table:
     """`over` on top of `base`, table by table. A component with another name starts from nothing, and one of several
     keys that speak of the same thing takes the place of another."""

@@ -42,6 +42,10 @@ class Skipped(UserWarning):
     """What was left out of the data, where that was asked for; a result tells it."""
 
 
+class Inferred(Skipped):
+    """What was made of data that does not say it itself; a result tells it likewise."""
+
+
 class Stopped(Exception):
     """A signal asked for the end; the run was saved and can be resumed."""
 

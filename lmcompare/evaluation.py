@@ -51,6 +51,20 @@ def score(task: Task, predictions: list[Prediction]) -> Values:
     return metrics.evaluate(task.metrics, labels, answers, task.labels)
 
 
+def by_group(task: Task, examples: list[Example], predictions: list[Prediction]) -> dict[str, Any]:
+    """The figures of each group that examples belong to, by its name: nothing where there are no groups or labels."""
+    rows_of: dict[str, list[Prediction]] = {}
+    for example, row in zip(examples, predictions, strict=True):
+        for group in example.groups:
+            rows_of.setdefault(group, []).append(row)
+    told = {}
+    for group in sorted(rows_of):
+        values, undefined = score(task, rows_of[group])
+        if values:
+            told[group] = {"examples": len(rows_of[group]), "metrics": values, "undefined": undefined}
+    return told
+
+
 def whole(label: Any) -> Any:
     return tuple(label) if isinstance(label, list) else label
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lmcompare import files, models, results
+from lmcompare.config import task_name
 from lmcompare.errors import ModelError
 
 FILE = "lineage.json"  # beside config.json: a folder that is copied away from its run takes it along
@@ -40,8 +41,8 @@ def step(config: Mapping[str, Any], run: str) -> Step:
     if "objective" in config:
         return {"did": "pretrain", "corpus": Path(config["corpus"]["path"]).name, "run": run}
     if "tasks" in config:
-        return {"did": "multitask", "tasks": [task["name"] for task in config["tasks"]], "run": run}
-    return {"did": config["transfer"]["name"], "task": config["task"]["name"], "run": run}
+        return {"did": "multitask", "tasks": [task_name(task) for task in config["tasks"]], "run": run}
+    return {"did": config["transfer"]["name"], "task": task_name(config["task"]), "run": run}
 
 
 def write(folder: Path, steps: Sequence[Step]) -> None:

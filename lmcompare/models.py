@@ -1,18 +1,13 @@
 """Where a pretrained model is: a run of ours, a folder in the Hugging Face layout, a file of word vectors, or an id on
 the hub."""
 
-import os
-import re
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
-from lmcompare import files, registry, results
+from lmcompare import files, hub, registry, results
 from lmcompare.errors import ModelError, UserError
 
-HUB_ID = re.compile(r"(?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*")
 # Weights as safetensors and plain tables only: nothing that could run code is ever fetched.
 FETCHED = [
     "config.json",
@@ -31,7 +26,6 @@ FETCHED = [
     "*.hdf5",
 ]
 VECTORS = (".txt", ".txt.gz", ".vec", ".vec.gz")  # files with a word and its numbers a line
-PATIENCE = 3.0  # seconds to find out whether the hub answers
 PARTS = "tasks"  # the folder, in that of a run over several tasks, with a run folder a task
 
 
@@ -48,7 +42,7 @@ def find(name: str) -> Path:
             return model
         if path.exists() and path == Path(name):  # a folder; or a file of word vectors
             return path
-    if name.startswith(("/", ".", "~")) or name.count("/") > 1 or not HUB_ID.fullmatch(name):
+    if name.startswith(("/", ".", "~")) or name.count("/") > 1 or not hub.ID.fullmatch(name):
         raise ModelError(f"model {name!r}: no such run or folder")
     return from_hub(name)
 
@@ -71,7 +65,7 @@ def from_hub(name: str) -> Path:
             return cached
     except (LocalEntryNotFoundError, OSError):
         pass
-    if problem := unreachable():
+    if problem := hub.unreachable():
         raise ModelError(
             f"model {name!r}: not a local run or folder, not in the cache ({constants.HF_HUB_CACHE}), and "
             f"{problem}; give --model a run or a folder that holds config.json and model.safetensors"
@@ -81,20 +75,6 @@ def from_hub(name: str) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         first = str(error).strip().partition("\n")[0]
         raise ModelError(f"model {name!r}: the hub did not give it: {first}") from None
-
-
-def unreachable() -> str | None:
-    """Why the hub cannot be asked; None where it can."""
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0"):
-        return "offline mode is on"
-    address = urlparse(constants.ENDPOINT)
-    try:
-        socket.create_connection((address.hostname, address.port or 443), timeout=PATIENCE).close()
-    except OSError:
-        return "the hub does not answer (no network?)"
-    return None
 
 
 def run_of(name: str) -> results.Record | None:

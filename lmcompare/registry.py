@@ -21,6 +21,7 @@ class Registry:
     def __init__(self, room: str, module: str, word: str) -> None:
         self.room, self.module, self.word = room, module, word
         self._entries: dict[str, Callable[..., Any]] = {}
+        self._otherwise: Callable[[Spec], Spec | None] = lambda spec: None
         self._loaded = False
 
     def register(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -34,15 +35,25 @@ class Registry:
 
         return add
 
+    def otherwise(self, translate: Callable[[Spec], Spec | None]) -> Callable[[Spec], Spec | None]:
+        """Decorator: what a table may say in the place of a registered name, as a table with one; None: nothing."""
+        self._otherwise = translate
+        return translate
+
+    def meant(self, spec: Spec) -> Spec:
+        """The table with a registered name, where its own stands for one."""
+        self._load()
+        return spec if spec["name"] in self._entries else self._otherwise(spec) or spec
+
     def names(self) -> list[str]:
         self._load()
         return sorted(self._entries)
 
     def get(self, name: str, where: str = "") -> Callable[..., Any]:
-        self._load()
-        if name not in self._entries:
+        found = self.meant({"name": name})["name"]
+        if found not in self._entries:
             raise UserError(unknown(self.word, name, self._entries, where))
-        return self._entries[name]
+        return self._entries[found]
 
     def about(self, name: str) -> str:
         """The first line of the builder's docstring."""
@@ -53,6 +64,9 @@ class Registry:
         where = where or self.room
         if "name" not in spec:
             raise UserError(f"{where}: no name given; known: {', '.join(self.names())}")
+        if not isinstance(spec["name"], str):
+            raise UserError(f"{where}.name: {spec['name']!r} is not a name")
+        spec = self.meant(spec)
         builder = self.get(spec["name"], f"{where}.name")
         schema, hints = settings(builder), annotations(builder)
         for key in spec:
@@ -106,7 +120,8 @@ def typed(value: Any, hint: Any, where: str) -> Any:
     """The value as the type that the signature asks for (a whole number may stand for a float, a list for a tuple)."""
     from pydantic import TypeAdapter, ValidationError
 
-    if isinstance(value, bool) and hint in (int, float):  # TOML's true is not a number
+    numbers = (int, float, int | None, float | None)
+    if isinstance(value, bool) and hint in numbers:  # TOML's true is not a number
         raise UserError(f"{where}: {value!r} is not a number")
     try:
         return TypeAdapter(hint).validate_python(value)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from lmcompare import lineage
+from lmcompare import differences, lineage
 from lmcompare.comparison import (
     Cell,
     Comparison,
@@ -20,6 +20,7 @@ from lmcompare.comparison import (
     TaskFacts,
     Value,
 )
+from lmcompare.config import task_name
 from lmcompare.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,8 +31,16 @@ MOST_POINTS = 400  # of a curve: more than a chart has pixels only makes the pag
 Row = tuple[str, "Record"]  # the arm's name and a run of it
 
 
-def summarize(rows: Sequence[Row], *, title: str, quick: bool = False) -> Comparison:
-    """Put runs beside each other; arms and tasks in the order in which they first appear."""
+def summarize(
+    rows: Sequence[Row],
+    *,
+    title: str,
+    quick: bool = False,
+    compare: Sequence[tuple[str, str]] = (),
+    margin: float | None = None,
+) -> Comparison:
+    """Put runs beside each other; arms and tasks in the order in which they first appear. `compare`: the pairs of arms
+    whose answers are held against each other; none: those that the arms' roles suggest."""
     transfers = [row for row in rows if task_of(row[1]) is not None]
     _each_once(transfers)
     arms = tuple(dict.fromkeys(arm for arm, _ in transfers))
@@ -43,6 +52,8 @@ def summarize(rows: Sequence[Row], *, title: str, quick: bool = False) -> Compar
     for run in runs:
         groups[run.arm, run.task].append(run)
     cells = {key: _cell(*key, group) for key, group in groups.items()}
+    pairs = [pair for pair in compare if set(pair) <= set(arms)] or differences.asked(runs, arms)
+    paired = differences.of_pairs(pairs, tasks, transfers, runs, margin)
     return Comparison(
         title=title,
         quick=quick,
@@ -55,6 +66,10 @@ def summarize(rows: Sequence[Row], *, title: str, quick: bool = False) -> Compar
             for i, a in enumerate(arms)
             for b in arms[:i]
         ),
+        paired=paired,
+        contests=differences.contests(paired),
+        ranks=differences.ranks(arms, tasks, cells),
+        margin=margin,
         failed=tuple(_failed(arm, r) for arm, r in rows if r.status == "failed"),
         runs=runs,
         pretraining=tuple(_pretraining(arm, r) for arm, r in rows if task_of(r) is None),
@@ -68,7 +83,7 @@ def task_of(record: "Record") -> str | None:
     if record.result and "task" in record.result:
         return record.result["task"]
     task = record.config.get("task")
-    return task["name"] if isinstance(task, dict) else task
+    return task_name(task) if isinstance(task, dict) else task
 
 
 def _of_task(rows: Iterable[Row], task: str) -> list["Record"]:

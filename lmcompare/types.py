@@ -25,6 +25,9 @@ class Example:
     label: Label | None = None
     options: tuple[str, ...] = ()  # choice: what may follow the context
     words: tuple[str, ...] = ()  # tags: the words that carry the tags
+    before: tuple[str, ...] = ()  # tags: the document's words before these, where a task gives its context
+    after: tuple[str, ...] = ()  # tags: and those after them
+    groups: tuple[str, ...] = ()  # what it belongs to, where figures are told by group as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class Task:
     fluent: str = ""  # classify: the label of the texts that are good language
     prompt: str = ""  # classify: what may follow a text, so that the next word tells its label
     label_words: Mapping[str, str] = field(default_factory=dict)  # classify: that word, by label
+    folds: Mapping[str, str] = field(default_factory=dict)  # classify: what a label of a finer task comes to
     unanswerable: bool = False  # span: a question may have no answer in its context
     longest_answer: int = 30  # span: the most tokens of an answer
     n_best: int = 20  # span: how many of the likeliest answers a prediction keeps

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -85,10 +86,19 @@ def _child(function: str, job: Job, threads: int, pipe: Connection) -> None:
     """In the new process: call the function, send back what it says."""
     import torch
 
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     answer = _call(function, job)
     pipe.send_bytes(json.dumps(vars(answer)).encode())
     pipe.close()
+
+
+def _end_with_parent() -> None:
+    """A job whose caller was killed would go on unseen, and hold the lock of its run against the next call."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(EXIT_BUG)
 
 
 def _call(function: str, job: Job) -> Answer:

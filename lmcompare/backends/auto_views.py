@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import Any
+from typing import Any, Literal
 
 from lmcompare.backends.piece_views import located, shortened, windows, words_in_a_row
 from lmcompare.errors import DataError, ModelError
@@ -185,8 +185,8 @@ class Formatter:
 
     def _tagged(self, example: Example, length: int) -> View:
         frame = self.words.one
-        pieces = self.words.encode_words(example.words)
-        row = words_in_a_row(pieces, length - frame.size, at="last" if self.causal else "first")
+        at: Literal["first", "last"] = "last" if self.causal else "first"
+        row = words_in_a_row(self.words.encode_words, example, length - frame.size, at=at)
         moved = len(frame.markers[0]) - 1  # a row counts with one marker before it
         places = [place + moved if place >= 0 else -1 for place in row.places]
         bounds = [(a + moved, b + moved) if a >= 0 else (-1, -1) for a, b in row.bounds]

@@ -132,7 +132,7 @@ class Bert:
         """`[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`; one view an option, or a window of a long context."""
         encode = self.tokenizer.encode
         if task.kind == "tags":
-            return [self._words(self.tokenizer.encode_words(example.words), length)]
+            return [self._words(example, length)]
         if task.kind == "span":
             return self._windows(example, length, stride)
         if task.kind == "choice":
@@ -160,8 +160,9 @@ class Bert:
         kept = shortened(parts, length - 1 - len(parts))
         return self.view(kept, option=option, cut=sum(map(len, parts)) - sum(map(len, kept)))
 
-    def _words(self, pieces: list[list[int]], length: int) -> View:
-        row = words_in_a_row(pieces, length - 2, at="last" if self.causal else "first")
+    def _words(self, example: Example, length: int) -> View:
+        at: Literal["first", "last"] = "last" if self.causal else "first"
+        row = words_in_a_row(self.tokenizer.encode_words, example, length - 2, at=at)
         return self.view([row.ids], words=row.places, bounds=row.bounds, cut=row.cut)
 
     def _windows(self, example: Example, length: int, stride: int | None) -> list[View]:

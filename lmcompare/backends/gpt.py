@@ -190,8 +190,7 @@ class Gpt:
         return View(ids, segments, pool=len(ids) - 1, option=option, cut=cut)
 
     def _words(self, example: Example, length: int) -> View:
-        pieces = self.tokenizer.encode_words(example.words)
-        row = words_in_a_row(pieces, length - 2, at="last")
+        row = words_in_a_row(self.tokenizer.encode_words, example, length - 2, at="last")
         ids, segments = self.sequence([row.ids])
         return View(ids, segments, pool=len(ids) - 1, words=row.places, bounds=row.bounds, cut=row.cut)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from lmcompare.backends.piece_views import words_in_a_row
 from lmcompare.text.words import Words
 from lmcompare.types import Example, Task, View
 
@@ -18,12 +19,7 @@ def word_views(
         return View(kept, [0] * len(kept), pool=len(kept) - 1, part=part, option=option, cut=cut)
 
     if task.kind == "tags":
-        ids = tokenizer.encode_words(example.words)
-        places = [n if n < length else -1 for n in range(len(ids))]
-        kept = ids[:length] or [tokenizer.end_id]
-        return [
-            View(kept, [0] * len(kept), pool=len(kept) - 1, words=places, cut=len(ids) - len(ids[:length]))
-        ]
+        return [_tagged(tokenizer, example, length)]
     if task.kind == "span":
         question, context = example.texts
         return _windows(tokenizer, question, context, length, stride)
@@ -36,6 +32,17 @@ def word_views(
             for part, ids in enumerate((texts[0], option))
         ]
     return [view(ids, part) for part, ids in enumerate(texts)]
+
+
+def _tagged(tokenizer: Words, example: Example, length: int) -> View:
+    row = words_in_a_row(
+        lambda words: [[i] for i in tokenizer.encode_words(words)], example, length, at="first"
+    )
+    ids = row.ids or [tokenizer.end_id]
+    places = [
+        place - 1 if place >= 0 else -1 for place in row.places
+    ]  # a row counts with one marker before it
+    return View(ids, [0] * len(ids), pool=len(ids) - 1, words=places, cut=row.cut)
 
 
 def _windows(tokenizer: Words, question: str, context: str, length: int, stride: int | None) -> list[View]:

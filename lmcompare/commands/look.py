@@ -22,21 +22,28 @@ app.add_typer(cache_app, name="cache")
 @app.command("ls")
 def ls(
     room: Annotated[str, typer.Argument(help="tasks, backends, configs, runs, ...; none: the rooms.")] = "",
+    data: Data = None,
     json_: Json = False,
 ) -> None:
     """List what has a name: tasks, backends, objectives, readers, metrics, configs, runs.
 
-    lmc ls tasks
+    lmc ls tasks --data glue/
     """
     from lmcompare.experiments.show import listing
     from lmcompare.report.text import table_lines
 
-    show(listing(room), table_lines, json_)
+    show(listing(room, data), table_lines, json_)
 
 
 @app.command("show")
 def show_config(
     name: Annotated[str, typer.Argument(help="A preset, a TOML file, a run, or a task.")],
+    backend: Annotated[
+        str, typer.Option("--backend", help="Of a task: show an example as this family of models sees it.")
+    ] = "",
+    model: Annotated[
+        str, typer.Option("--model", help="Of a task: show an example as this model cuts it into pieces.")
+    ] = "",
     set_: Sets = [],  # noqa: B006
     data: Data = None,
     json_: Json = False,
@@ -44,12 +51,12 @@ def show_config(
     """Print a config in full, its parameter count, and one example as the model will see it.
 
     lmc show bert-tiny
-    lmc show micro.entailment
+    lmc show micro.entailment --backend gpt
     """
     from lmcompare.experiments.show import describe
     from lmcompare.report.text import description_lines
 
-    show(describe(name, set_, data), description_lines, json_)
+    show(describe(name, set_, data, backend=backend, model=model), description_lines, json_)
 
 
 @app.command()

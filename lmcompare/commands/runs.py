@@ -1,6 +1,5 @@
-"""Make one run: pretrain, transfer both ways, baselines; and ask a finished one again."""
+"""Make one run: pretrain, transfer both ways, baselines."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,16 +12,21 @@ from lmcompare.commands.options import (
     Data,
     Force,
     Json,
+    Kind,
+    Label,
     Model,
     Nproc,
     Offline,
     Out,
+    Pair,
     Seed,
     Sets,
     Task,
+    Text,
     app,
+    of_file,
 )
-from lmcompare.console import progress, show
+from lmcompare.console import progress
 
 
 @app.command()
@@ -70,8 +74,13 @@ def finetune(
     backend: Backend,
     model: Model,
     task: Annotated[
-        list[str], typer.Option("--task", help="See `lmc ls tasks`. Several: one encoder, a head each.")
+        list[str],
+        typer.Option("--task", help="See `lmc ls tasks`; or a file. Several: one encoder, a head each."),
     ] = [],  # noqa: B006
+    text: Text = "",
+    pair: Pair = "",
+    label: Label = "",
+    kind: Kind = "",
     config: Config = "",
     set_: Sets = [],  # noqa: B006
     random: Annotated[bool, typer.Option("--random", help="Draw fresh weights: the control.")] = False,
@@ -91,8 +100,10 @@ def finetune(
 
     lmc finetune bert --task micro.sentiment --model runs/my-bert --config bert-micro
     lmc finetune bert --task rte --task mrpc --task cola --model runs/my-bert --config bert-multitask
+    lmc finetune bert --task reviews.csv --text review --label stars --model runs/my-bert
     lmc finetune bert --model runs/my-bert --config my-tasks.toml  # with [[tasks]]
     """
+    set_ = [*of_file(text, pair, label, kind), *set_]
     over: dict[str, Any] = {"weights": "random"} if random else {}
     over |= {} if transfer_layers is None else {"transfer_layers": transfer_layers}
     over |= {"backend": backend, "model": model}
@@ -106,6 +117,10 @@ def features(
     backend: Backend,
     task: Task,
     model: Model,
+    text: Text = "",
+    pair: Pair = "",
+    label: Label = "",
+    kind: Kind = "",
     config: Config = "",
     set_: Sets = [],  # noqa: B006
     seed: Seed = None,
@@ -121,6 +136,7 @@ def features(
 
     lmc features bert --task sst2 --model runs/my-bert --set transfer.reader.hidden=128
     """
+    set_ = [*of_file(text, pair, label, kind), *set_]
     over = {"backend": backend, "task": {"name": task}, "model": model}
     table = compose("features", config or backend, over, set_, seed)
     kept: dict[str, Any] = {"out": out, "force": force, "allow_change": allow_change}
@@ -205,13 +221,17 @@ def transfer(table: dict[str, Any], nproc: int, offline: bool, json_: bool, **ke
     console.spread(nproc)
     from lmcompare.experiments.transfer import transfer as experiment
 
-    console.show_run(experiment(settings, progress=progress(settings.task["name"]), **kept), json_)
+    console.show_run(experiment(settings, progress=progress(configs.task_name(settings.task)), **kept), json_)
 
 
 @app.command()
 def baseline(
     name: Annotated[str, typer.Argument(help="See `lmc ls baselines` and `lmc ls ngrams`.")],
     task: Task = "",
+    text: Text = "",
+    pair: Pair = "",
+    label: Label = "",
+    kind: Kind = "",
     corpus: Annotated[str, typer.Option(help='For n-grams: text file, folder, or "micro".')] = "",
     like: Annotated[str, typer.Option(help="For n-grams: a run whose corpus, words and split to take.")] = "",
     set_: Sets = [],  # noqa: B006
@@ -251,46 +271,8 @@ def baseline(
         return
     from lmcompare.experiments.baseline import baseline as experiment
 
+    set_ = [*of_file(text, pair, label, kind), *set_]
     table = configs.assign({"baseline": {"name": name}, "task": {"name": task}}, set_)
     settings = configs.resolve(configs.Baseline, table if seed is None else table | {"seed": seed})
-    console.show_run(experiment(settings, progress=progress(task), data=data, **kept), json_)
-
-
-@app.command("eval")
-def eval_(
-    run: Annotated[str, typer.Argument(help="A finished run; with --zero-shot also a folder, or a hub id.")],
-    split: Annotated[str | None, typer.Option(help="Default: the split that tables report.")] = None,
-    zero_shot: Annotated[
-        bool, typer.Option("--zero-shot", help="Ask a bare language model, which was taught no task.")
-    ] = False,
-    task: Annotated[str, typer.Option("--task", help="With --zero-shot; see `lmc ls tasks`.")] = "",
-    backend: Annotated[
-        str,
-        typer.Option("--backend", help="With --zero-shot: the model's family; default: what its files say."),
-    ] = "",
-    data: Data = None,
-    offline: Offline = False,
-    json_: Json = False,
-) -> None:
-    """Answer a split again with the weights of a finished run; or a task that the model was never taught.
-
-    lmc eval runs/finetune-bert-micro.sentiment-s1-0123abcd --split dev
-    lmc eval runs/my-gpt --zero-shot --task micro.acceptability
-    """
-    from lmcompare.errors import UserError
-    from lmcompare.report.text import evaluation_lines
-
-    if zero_shot != bool(task) or (backend and not zero_shot):
-        raise UserError(
-            "eval: --zero-shot needs a --task, and without it neither --task nor --backend means anything: "
-            "a finished run knows its own"
-        )
-    if not zero_shot:
-        from lmcompare.experiments.evaluate import evaluate
-
-        show(evaluate(Path(run), split, data=data), evaluation_lines, json_)
-        return
-    console.set_offline(offline)
-    from lmcompare.experiments.zero_shot import zero_shot as experiment
-
-    show(experiment(run, task, split, backend=backend, data=data), evaluation_lines, json_)
+    meter = progress(configs.task_name(settings.task))
+    console.show_run(experiment(settings, progress=meter, data=data, **kept), json_)

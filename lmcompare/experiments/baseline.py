@@ -33,7 +33,7 @@ def baseline(
             progress.note(sentence)
         model = registry.baselines.build(config.baseline, found.task)
         model.fit(found.splits["train"], config.seed)
-        metrics, undefined = {}, {}
+        metrics, undefined, groups = {}, {}, {}
         for split, examples in found.splits.items():
             signals.check()
             if split == "train":
@@ -44,6 +44,7 @@ def baseline(
             ]
             run.predictions(split, rows)
             metrics[split], undefined[split] = evaluation.score(found.task, rows)
+            groups[split] = evaluation.by_group(found.task, examples, rows)
         return run.finish(
             {
                 "kind": config.kind,
@@ -51,7 +52,7 @@ def baseline(
                 "task": found.task.name,
                 "task_kind": found.task.kind,
                 "seed": config.seed,
-                **figures(found, metrics, undefined),
+                **figures(found, metrics, undefined, groups),
                 "device": "cpu",
                 "threads": 1,
             }

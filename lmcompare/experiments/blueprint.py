@@ -45,19 +45,23 @@ def objective(part: Pretrain, backend: Any) -> Any:
     return made
 
 
+# Those of BERT and of GPT.
+SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "_start_", "_delimiter_", "_classify_")
+
+
 class Pieces:
     """Stands in for a tokenizer where only sizes or whole words are wanted."""
 
-    pad_id, unk_id, cls_id, sep_id, mask_id = range(5)
+    pad_id, unk_id, cls_id, sep_id, mask_id, start_id, delimiter_id, extract_id = range(8)
 
     def __init__(self, size: int, words: tuple[str, ...] = ()) -> None:
         # The last is there for those who ask whether any piece goes on with a word.
-        self.pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, "##"]
+        self.pieces = [*SPECIALS, *words, "##"]
         self.size = self.vocabulary = size or len(self.pieces)
 
     @classmethod
     def of(cls, example: Example) -> "Pieces":
-        texts = (*example.texts, *example.options, *example.words)
+        texts = (*example.texts, *example.options, *example.words, *example.before, *example.after)
         return cls(0, tuple(dict.fromkeys(word for text in texts for word in text.split())))
 
     def encode(self, text: str) -> list[int]:

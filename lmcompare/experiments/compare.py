@@ -57,7 +57,10 @@ def demo(
 def run_study(grid: Grid) -> summary.Comparison:
     """Pretrain what is to be pretrained, run every arm on every task with every seed, and sum up."""
     rows = [(arm + taught(record), record) for arm, record in grid.run()]
-    comparison = summary.summarize(rows, title=grid.study.title, quick=grid.study.quick)
+    study = grid.study
+    comparison = summary.summarize(
+        rows, title=study.title, quick=study.quick, compare=study.compare, margin=study.margin
+    )
     files.write_json(grid.folder / "comparison.json", comparison.to_json())
     return comparison
 
@@ -89,7 +92,13 @@ def of_study(folder: Path) -> summary.Comparison:
     ledger = files.read_json(folder / LEDGER)
     found = [(entry["arm"], record_of(folder, entry)) for entry in ledger["runs"].values()]
     rows = [(arm + taught(record), record) for arm, record in found]
-    return summary.summarize(rows, title=ledger["title"], quick=ledger["quick"])
+    return summary.summarize(
+        rows,
+        title=ledger["title"],
+        quick=ledger["quick"],
+        compare=[(a, b) for a, b in ledger.get("compare", ())],
+        margin=ledger.get("margin"),
+    )
 
 
 def arm_names(records: list[Record]) -> list[str]:

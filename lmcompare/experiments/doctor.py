@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lmcompare import cache, config, models, provenance, registry, results
+from lmcompare import cache, config, hub, provenance, registry, results
 from lmcompare.backends import allennlp_process
 from lmcompare.errors import UserError
 
@@ -26,7 +26,7 @@ def every_check(data: Path | None) -> Iterator[Check]:
         yield name, True, version
     yield from devices()
     yield local_data(data)
-    problem = models.unreachable()
+    problem = hub.unreachable()
     yield (
         "hub",
         True,

@@ -1,6 +1,8 @@
-"""`lmc eval`: a finished run answers a split again."""
+"""`lmc eval`: a finished run answers a split again, or another task whose labels it knows."""
 
-from dataclasses import replace
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,22 +10,37 @@ from safetensors.torch import load_file
 
 from lmcompare import device, evaluation, files, models, registry, results
 from lmcompare.config import Pretrain, Transfer
-from lmcompare.errors import ModelError, UserError
+from lmcompare.errors import ModelError, Skipped, UserError
 from lmcompare.experiments import multitask, ngrams
 from lmcompare.experiments.corpora import source, tokenize
-from lmcompare.experiments.task_data import data_folder, read_task
+from lmcompare.experiments.task_data import data_folder
 from lmcompare.experiments.transfer import EVALUATION_BATCH, formatted, load_backend
 from lmcompare.progress import Progress
 from lmcompare.results import Record
 from lmcompare.text.material import Material
 from lmcompare.transfer.learner import TaskLearner
-from lmcompare.types import Prediction, Task
+from lmcompare.types import Example, Prediction, Split, Task
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A split of a task, as it is asked of a run."""
+
+    task: Task
+    split: Split
+    examples: list[Example]
+    warnings: list[str]
+
+
+Answer = Callable[[Asked], list[Prediction]]
 
 
 def as_trained(task: Task, path: Path) -> Task:
-    """The task with its labels in the order of training: they are matched by name, never by place."""
+    """The task with its labels in the order of training: they are matched by name, never by place. Where the run's
+    labels are finer and the task says what they come to, they are the run's."""
     trained = files.read_json(path / "model" / "task.json")
-    strange = sorted(set(task.labels) ^ set(trained["labels"]))
+    come_to = {task.folds.get(label, label) for label in trained["labels"]}
+    strange = sorted(set(task.labels) ^ come_to)
     if strange or trained["kind"] != task.kind:
         raise ModelError(
             f"{path}: was trained on {trained['kind']} with the labels {', '.join(trained['labels'])}; "
@@ -49,21 +66,113 @@ def restore(record: Record) -> tuple[Transfer, Any, Any]:
     return config, backend, load_file(path / "model" / "task.safetensors")
 
 
-def evaluate(path: Path, split: str | None, *, data: Path | None = None) -> dict[str, Any]:
-    """Answer a split again, in the way of the run's kind."""
+def finished(path: Path) -> Record:
+    """A run that can be asked something."""
     record = results.read(path)
     if record.status != "finished":
         raise UserError(f"{path}: this run is {record.status}; there is nothing to evaluate yet")
     if "tasks" in record.config:
         whose = ", ".join(str(one.path) for one in multitask.records(path))
         raise UserError(f"{path}: its encoder learned several tasks; ask for one of them: {whose}")
+    return record
+
+
+def evaluate(path: Path, split: str | None, *, data: Path | None = None, task: str = "") -> dict[str, Any]:
+    """Answer a split again, in the way of the run's kind."""
+    record = finished(path)
     if "objective" in record.config or "ngrams" in record.config:
+        if task:
+            raise UserError(
+                f"{record.run}: a run over a corpus was taught no task; --zero-shot asks it {task}"
+            )
         if split not in (None, "dev"):
             raise UserError(f"{record.run}: a run over a corpus has the split dev alone, not {split!r}")
         return pretrained(record, data) if "objective" in record.config else counted(record, data)
+    asked = ask(task_of(record, task, data), split)
+    return scored(record, asked, answering(record)(asked))
+
+
+def task_of(record: Record, name: str, data: Path | None) -> Task:
+    """The run's own task with its settings, or another one as it is by default."""
+    own: dict[str, Any] = record.config["task"]
+    return registry.tasks.build(own if name in ("", own["name"]) else {"name": name}, data_folder(data))
+
+
+def ask(task: Task, split: str | None) -> Asked:
+    """One split of a task; the others may be missing."""
+    split = split or (task.report if task.report in task.splits else task.splits[0])
+    if split not in task.splits:
+        raise UserError(f"{task.name}: no split {split!r}; it has {', '.join(task.splits)} ({task.source})")
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always", Skipped)
+        examples = task.load(split)
+    for other in (w for w in raised if not issubclass(w.category, Skipped)):
+        warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
+    notes = [str(w.message) for w in raised if issubclass(w.category, Skipped)]
+    return Asked(task, split, examples, notes)
+
+
+def answering(record: Record) -> Answer:
+    """How a run answers: with its weights; a baseline with the answers that it keeps."""
     if "baseline" in record.config:
-        return kept(record, split, data)
-    return transferred(record, split, data)
+        return lambda asked: kept(record, asked)
+    config, backend, weights = restore(record)
+    machine = device.machine(config.training.precision)
+    backend.encoder.to(machine.device)
+
+    def answer(asked: Asked) -> list[Prediction]:
+        task = as_trained(asked.task, record.path)
+        learner = TaskLearner(backend, task, config.transfer)
+        missing, unexpected = learner.load_state_dict(weights, strict=False)
+        if unexpected or any(not name.startswith("body.encoder.") for name in missing):
+            raise ModelError(f"{record.path / 'model'}: task.safetensors does not fit the config of the run")
+        learner.to(machine.device)
+        # A label that the run does not know is nothing to its head.
+        foreign = set(asked.task.labels) - set(task.labels)
+        examples = [replace(e, label=None) for e in asked.examples] if foreign else asked.examples
+        dataset = formatted(config, backend, task, examples)
+        rows = evaluation.predict(learner, dataset, size=EVALUATION_BATCH, device=machine.device)
+        pairs = zip(rows, asked.examples, strict=True)
+        return [{**row, "label": evaluation.gold(e)} for row, e in pairs] if foreign else rows
+
+    return answer
+
+
+def kept(record: Record, asked: Asked) -> list[Prediction]:
+    """A baseline's answers, which its run keeps for every split but the training one."""
+    if asked.task.name != (record.result or {})["task"]:
+        raise UserError(
+            f"{record.run}: a baseline keeps its answers to its own task alone, not to {asked.task.name}"
+        )
+    path = record.path / f"predictions-{asked.split}.jsonl"
+    if not path.is_file():
+        raise UserError(f"{record.run}: no answers to {asked.split!r} are kept")
+    predictions = list(results.read_lines(path))
+    if [row["id"] for row in predictions] != [example.id for example in asked.examples]:
+        raise UserError(
+            f"{record.run}: it answered {len(predictions):,} other examples of {asked.split} than are in "
+            f"{asked.task.source} now; make the run again"
+        )
+    return predictions
+
+
+def scored(record: Record, asked: Asked, predictions: list[Prediction]) -> dict[str, Any]:
+    """The figures of the answers, as the task's own labels; beside them those of each group of examples."""
+    task = asked.task
+    given = {row["prediction"] for row in predictions} if task.folds else set()
+    folds = {label: other for label, other in task.folds.items() if label in given}
+    plain = predictions
+    if folds:
+        plain = [row | {"prediction": folds.get(row["prediction"], row["prediction"])} for row in predictions]
+    metrics, undefined = evaluation.score(task, plain)
+    groups = evaluation.by_group(task, asked.examples, plain)
+    result = told(record, asked.split, len(predictions), metrics, undefined, predictions)
+    return result | {
+        "task": task.name,
+        **({"by_group": groups} if groups else {}),
+        **({"folds": folds} if folds else {}),
+        **({"warnings": asked.warnings} if asked.warnings else {}),
+    }
 
 
 def counted(record: Record, data: Path | None) -> dict[str, Any]:
@@ -90,17 +199,6 @@ def pretrained(record: Record, data: Path | None) -> dict[str, Any]:
     return told(record, "dev", len(objective.held_rows), metrics, {}, [])
 
 
-def kept(record: Record, split: str | None, data: Path | None) -> dict[str, Any]:
-    """A baseline's answers, which its run keeps for every split but the training one."""
-    split = split or (record.result or {})["primary"]["split"]
-    task = registry.tasks.build(record.config["task"], data_folder(data))
-    path = record.path / f"predictions-{split}.jsonl"
-    if not path.is_file():
-        raise UserError(f"{record.run}: no answers to {split!r} are kept")
-    predictions = list(results.read_lines(path))
-    return told(record, split, len(predictions), *evaluation.score(task, predictions), predictions)
-
-
 def told(
     record: Record,
     split: str,
@@ -118,25 +216,3 @@ def told(
         "undefined": undefined,
         "predictions": predictions,
     }
-
-
-def transferred(record: Record, split: str | None, data: Path | None) -> dict[str, Any]:
-    """A task's answers, made again with the run's weights."""
-    path = record.path
-    config, backend, weights = restore(record)
-    found = read_task(config.task, data)
-    split = split or found.task.report
-    if split not in found.splits:
-        raise UserError(f"{found.task.name}: no split {split!r}; it has {', '.join(found.task.splits)}")
-    machine = device.machine(config.training.precision)
-    task = as_trained(found.task, path)
-    learner = TaskLearner(backend, task, config.transfer)
-    missing, unexpected = learner.load_state_dict(weights, strict=False)
-    if unexpected or any(not name.startswith("body.encoder.") for name in missing):
-        raise ModelError(f"{path / 'model'}: task.safetensors does not fit the config of the run")
-    backend.encoder.to(machine.device)
-    learner.to(machine.device)
-    dataset = formatted(config, backend, task, found.splits[split])
-    predictions = evaluation.predict(learner, dataset, size=EVALUATION_BATCH, device=machine.device)
-    metrics, undefined = evaluation.score(task, predictions)
-    return told(record, split, len(predictions), metrics, undefined, predictions)

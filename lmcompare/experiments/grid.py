@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lmcompare import files, micro, results, signals, workers
+from lmcompare import files, micro, registry, results, signals, workers
 from lmcompare.config import fingerprint
 from lmcompare.errors import UserError
 from lmcompare.experiments import studies
@@ -58,15 +58,18 @@ class Grid:
                 "data": look(data_folder(self.data)),
             }
             models, runs = self._models(), self._runs({})
+            self.after = followers(runs, self.study.starts)
+            self.later = {number for numbers in self.after.values() for number in numbers}
             keys: list[Key] = [*models, *runs]
             if models:
                 self.note(f"pretraining {', '.join(models)}")
             self.note(f"{len(runs)} runs, {self.at_once} at a time")
             for name, job in models.items():
                 self._add(name, job, at_once=min(self.at_once, len(models)))
-            for number, job in runs.items():
-                if self._model_of(job) not in models:
-                    self._add(number, job)
+            # Those first that others wait for.
+            for number in sorted(runs.keys() - self.later, key=lambda number: number not in self.after):
+                if self._model_of(runs[number]) not in models:
+                    self._add(number, runs[number])
             self._perform(keys)
             if self.lost and all(self._model_of(job) in dict(self.lost) for job in runs.values()):
                 raise self._no_model()
@@ -101,6 +104,8 @@ class Grid:
             self.note(f"{len(self.made)}/{len(keys)} · {told(job, record)}")
             if job["kind"] == "pretrain":
                 self._release(job["key"], record)
+            else:
+                self._follow(job["key"], record)
 
     def _release(self, name: str, model: Record) -> None:
         """The runs of a model that has just been pretrained; those of one that failed have failed with it."""
@@ -108,13 +113,24 @@ class Grid:
         mine = {number: job for number, job in runs.items() if self._model_of(job) == name}
         if model.result is not None:
             for number, job in mine.items():
-                self._add(number, job)
+                if number not in self.later:
+                    self._add(number, job)
             return
         self.lost.append((name, model))
         self.note(f"{lost(name, model)}; {len(mine)} runs fail with it")
         for number, job in mine.items():
             answer = workers.Answer(None, "its model could not be pretrained", UserError.status)
             self.made[number] = (job["arm"], self.ledger.failed(fingerprint(job), job, answer))
+
+    def _follow(self, number: Key, first: Record) -> None:
+        """The runs that start from what this one has learned, on another task; they fail with it."""
+        for later in self.after.get(number, ()):
+            job = self._runs({})[later]
+            if first.result is not None:
+                self._add(later, {**job, "config": {**job["config"], "model": str(first.path)}})
+                continue
+            answer = workers.Answer(None, f"{first.run}, which it starts from, failed", UserError.status)
+            self.made[later] = (job["arm"], self.ledger.failed(fingerprint(job), job, answer))
 
     def _no_model(self) -> UserError:
         """Nothing is left where every run needs a model that could not be pretrained."""
@@ -124,11 +140,12 @@ class Grid:
 
     def _add(self, key: Key, job: Job, *, at_once: int | None = None) -> None:
         """Let a run wait for its turn, unless the ledger knows it as finished."""
-        entry = fingerprint({**self.around, **job, "weights": look(model_folder(job))})
+        entry = fingerprint({**self.around, **job, "weights": look(model_folder(job)), **own_files(job)})
         known = self.ledger.record(entry)
         # A pretraining looks by itself whether its corpus has changed.
         if known is not None and job["kind"] != "pretrain":
             self.made[key] = (job["arm"], known)
+            self._follow(key, known)
             return
         place = {"runs": str(self.folder), "data": str(self.data) if self.data else None, "force": self.force}
         threads = max(1, self.cores // (at_once or self.at_once))
@@ -141,7 +158,8 @@ class Ledger:
 
     def __init__(self, folder: Path, study: studies.Study, *, fresh: bool) -> None:
         self.folder, self.path = folder, folder / LEDGER
-        self.table: dict[str, Any] = {"title": study.title, "quick": study.quick, "runs": {}}
+        told = {"quick": study.quick, "compare": study.compare, "margin": study.margin}
+        self.table: dict[str, Any] = {"title": study.title, **told, "runs": {}}
         self.known: dict[str, Any] = {}
         if self.path.is_file() and not fresh:
             before = files.read_json(self.path)
@@ -163,13 +181,23 @@ class Ledger:
     def failed(self, key: str, job: Job, answer: workers.Answer) -> Record:
         """A run that has no result is kept in the list as failed, with its reason."""
         facts = {"reason": answer.reason, "status": answer.status, "config": job["config"]}
-        run = f"{job['arm']}-{job.get('task', '')}-s{job.get('seed', '')}-{key}"
+        run = f"{job['arm']}-{Path(job.get('task', '')).name}-s{job.get('seed', '')}-{key}"
         return self._keep(key, {"arm": job["arm"], "run": run, **facts})
 
     def _keep(self, key: str, entry: dict[str, Any]) -> Record:
         self.table["runs"][key] = entry
         files.write_json(self.path, self.table)
         return record_of(self.folder, entry)
+
+
+def followers(runs: dict[int, Job], starts: dict[str, str]) -> dict[Key, list[int]]:
+    """By the number of a run, those that start from its weights: of the same arm and seed, on another task."""
+    place = {(job["arm"], job["seed"], job["task"]): number for number, job in runs.items()}
+    found: dict[Key, list[int]] = {}
+    for number, job in runs.items():
+        if job["kind"] == "transfer" and job["task"] in starts:
+            found.setdefault(place[job["arm"], job["seed"], starts[job["task"]]], []).append(number)
+    return found
 
 
 def record_of(folder: Path, entry: dict[str, Any]) -> Record:
@@ -185,6 +213,15 @@ def look(folder: Path | None) -> str:
         return ""
     found = sorted(path for path in folder.rglob("*") if path.is_file())
     return fingerprint({str(p.relative_to(folder)): [p.stat().st_size, p.stat().st_mtime_ns] for p in found})
+
+
+def own_files(job: Job) -> Job:
+    """What a task of the user's own comes to, and what its files look like: no data folder need hold them."""
+    if "task" not in job["config"] or (task := registry.tasks.meant(job["config"]["task"]))["name"] != "own":
+        return {}
+    found = [Path(task[split]) for split in ("train", "dev", "test") if task.get(split)]
+    times = {str(p): [p.stat().st_size, p.stat().st_mtime_ns] for p in found if p.is_file()}
+    return {"own": {**task, "files": times}}
 
 
 def model_folder(job: Job) -> Path | None:

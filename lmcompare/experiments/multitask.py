@@ -12,7 +12,7 @@ from typing import Any
 
 from lmcompare import device, files, lineage, results, signals
 from lmcompare.checkpoints import State
-from lmcompare.config import Multitask, Transfer, dump
+from lmcompare.config import Multitask, Transfer, dump, task_name
 from lmcompare.errors import UserError
 from lmcompare.experiments import transfer as single
 from lmcompare.experiments.pretrain import parameters
@@ -242,7 +242,7 @@ def records(path: Path) -> list[Record]:
     if record.status == "finished":
         return [results.read(found.parent) for found in sorted((path / PARTS).glob("*/run.json"))]
     config = Multitask.model_validate(record.config)
-    names = [task["name"] for task in config.tasks]
+    names = [task_name(task) for task in config.tasks]
     return [
         replace(record, config=dump(config.alone(n)) | {"together": names[:n] + names[n + 1 :]}, log=[])
         for n in range(len(names))

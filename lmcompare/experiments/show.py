@@ -8,13 +8,15 @@ from typing import Any
 from lmcompare import config as configs
 from lmcompare import registry, results
 from lmcompare.errors import UserError, unknown
-from lmcompare.experiments import blueprint, studies
-from lmcompare.experiments.blueprint import Pieces
-from lmcompare.types import Example, Task, View
+from lmcompare.experiments import blueprint, show_task, studies
+from lmcompare.experiments.show_task import answer, seen
+from lmcompare.tasks import own
 
 
-def listing(room: str) -> dict[str, Any]:
+def listing(room: str, data: Path | None = None) -> dict[str, Any]:
     """A table: what stands in a room of the house, in configs/, or in the runs folder."""
+    if room == "tasks":
+        return {"room": room, "columns": show_task.COLUMNS, "rows": show_task.rows(data)}
     if not room:
         names = [*registry.ROOMS, "configs", "runs"]
         return {"room": "rooms", "columns": ["name"], "rows": [{"name": name} for name in names]}
@@ -49,8 +51,11 @@ def run_rows() -> Iterator[dict[str, Any]]:
         }
 
 
-def describe(name: str, assignments: list[str], data: Path | None) -> dict[str, Any]:
-    """A preset (by name, or as room/name where rooms share one), a file, a run, a study or a task, told in full."""
+def describe(
+    name: str, assignments: list[str], data: Path | None, *, backend: str = "", model: str = ""
+) -> dict[str, Any]:
+    """A preset (by name, or as room/name where rooms share one), a file, a run, a study or a task, told in full; of a
+    task an example as a backend sees it, or a model of it."""
     if (Path(name) / "run.json").is_file() or (results.root() / name / "run.json").is_file():
         path = Path(name) if (Path(name) / "run.json").is_file() else results.root() / name
         record = results.read(path)
@@ -59,8 +64,10 @@ def describe(name: str, assignments: list[str], data: Path | None) -> dict[str, 
             "result": record.result,
             "text": [f"# {record.status}", *toml(record.config)],
         }
-    if name in registry.tasks.names():
-        return describe_task(name, data)
+    if name in registry.tasks.names() or own.is_file(name):
+        return show_task.describe(task_table(name, assignments), data, backend=backend, model=model)
+    if backend or model:
+        raise UserError(f"show {name}: --backend and --model say how an example of a task is to be shown")
     is_file = name.endswith(".toml") and Path(name).is_file()
     given, _, short = (room_of(Path(name)), "", name) if is_file else name.rpartition("/")
     for room in ("pretrain", "finetune", "features"):
@@ -71,6 +78,14 @@ def describe(name: str, assignments: list[str], data: Path | None) -> dict[str, 
         return plan(short, assignments)
     known = [n for room in ("pretrain", "finetune", "features") for n in configs.preset_names(room)]
     raise UserError(unknown("config", name, [*known, *registry.tasks.names()]))
+
+
+def task_table(name: str, assignments: list[str]) -> configs.Table:
+    """The table of a task with the settings that --set gives it."""
+    table = configs.assign({"task": {"name": name}}, assignments)
+    if strange := sorted(key for key in table if key != "task"):
+        raise UserError(f"show {name}: --set {strange[0]}: of a task, only what begins with task. can be set")
+    return table["task"]
 
 
 def room_of(path: Path) -> str:
@@ -176,40 +191,6 @@ def plan(name: str, assignments: list[str]) -> dict[str, Any]:
         "runs": runs,
         "text": [study.title, counts, *pretrained, *lines, ", ".join(study.tasks)],
     }
-
-
-def describe_task(name: str, data: Path | None) -> dict[str, Any]:
-    """A task's facts, its sizes, and one example as BERT sees it (with whole words in place of pieces)."""
-    from lmcompare.experiments.task_data import read_task
-
-    found = read_task({"name": name}, data)
-    task = found.task
-    example = found.splits["train"][0]
-    backend = registry.backends.get("bert")(Pieces.of(example), layers=0, width=1, heads=1)
-    views = backend.views(task, example, 512)
-    facts: dict[str, Any] = {
-        "task": task.name,
-        "kind": task.kind,
-        "labels": list(task.labels),
-        "metrics": list(task.metrics),
-        "examples": found.sizes,
-        "source": task.source,
-        "warnings": found.warnings,
-    }
-    lines = [f"{key}: {', '.join(map(str, v)) if isinstance(v, list) else v}" for key, v in facts.items()]
-    shown = [f"sees    {seen(backend, view)}" for view in views]
-    return facts | {"text": [*lines, "", *shown, f"answer  {answer(task, example)}"]}
-
-
-def seen(backend: Any, view: View) -> str:
-    return " ".join(backend.tokenizer.pieces[i] for i in view.ids)
-
-
-def answer(task: Task, example: Example) -> Any:
-    from lmcompare.evaluation import gold
-
-    told = gold(example)
-    return example.options[told] if task.kind == "choice" and told is not None else told
 
 
 def counted(parameters: dict[str, int]) -> list[str]:

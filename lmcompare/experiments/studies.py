@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from lmcompare import config as configs
+from lmcompare import registry
 from lmcompare.config import Frozen, Table
 from lmcompare.errors import UserError, unknown
 
@@ -38,6 +39,14 @@ class Study(Frozen):
     seeds: list[int] = Field(min_length=1)
     models: dict[str, Model] = Field(default_factory=dict)
     arms: list[Arm] = Field(min_length=1)
+    # Settings of a task's runs, below those of the arm.
+    by_task: dict[str, Table] = Field(default_factory=dict)
+    # By task, another one: its runs start from what the run of the same arm and seed has learned there.
+    starts: dict[str, str] = Field(default_factory=dict)
+    compare: list[tuple[str, str]] = Field(
+        default_factory=list
+    )  # arms held against each other, answer by answer
+    margin: float | None = Field(default=None, gt=0)  # differences within it, as a share, are called equal
 
 
 def read(name: str, assignments: list[str]) -> Study:
@@ -53,6 +62,10 @@ def read(name: str, assignments: list[str]) -> Study:
             raise UserError(f"study {name}: arm {arm.name!r} needs a baseline or a mode, and not both")
         if arm.mode and arm.model not in study.models:
             raise UserError(unknown("model", arm.model, study.models, f"study {name}, arm {arm.name!r}"))
+    names = [arm.name for arm in study.arms]
+    for pair in study.compare:
+        for stranger in set(pair) - set(names):
+            raise UserError(unknown("arm", stranger, names, f"study {name}, compare"))
     return study
 
 
@@ -64,9 +77,36 @@ def check(study: Study) -> None:
     for key, model in study.models.items():
         if model.pretrain:
             configs.resolve(configs.Pretrain, pretraining_job(model), f"model {key!r}").parts()
+    check_tasks(study)
     for job in jobs(study, dict.fromkeys(study.models, "to be made")):
         kind = configs.Baseline if job["kind"] == "baseline" else configs.Transfer
         configs.resolve(kind, job["config"], f"arm {job['arm']!r}")
+        drawn = job["config"].get("weights") == "random"
+        if drawn and job["kind"] == "transfer" and job["task"] in study.starts:
+            raise UserError(
+                f"study {study.title!r}: {job['task']} cannot start from {study.starts[job['task']]} with weights "
+                "that are drawn afresh"
+            )
+
+
+def check_tasks(study: Study) -> None:
+    """What is said of single tasks."""
+    where = f"study {study.title!r}"
+    for name in study.by_task:
+        registry.tasks.get(name, f"{where}, by_task")
+    for task, first in study.starts.items():
+        for name in (task, first):
+            if name not in study.tasks:
+                raise UserError(unknown("task", name, study.tasks, f"{where}, starts"))
+        if first in study.starts:
+            raise UserError(
+                f"{where}: {task} cannot start from {first}, which starts from another task itself"
+            )
+        if frozen := [arm.name for arm in study.arms if arm.mode == "features"]:
+            raise UserError(
+                f"{where}: {task} cannot start from {first} in arm {frozen[0]!r}: frozen features leave the encoder "
+                "as it was"
+            )
 
 
 def check_models(study: Study) -> None:
@@ -90,13 +130,17 @@ def jobs(study: Study, model_paths: dict[str, str]) -> list[Table]:
         for arm in study.arms:
             for seed in study.seeds:
                 common = {"task": {"name": task}, "seed": seed}
+                own = study.by_task.get(task, {})
                 if arm.baseline:
                     kind, table = "baseline", {"baseline": {"name": arm.baseline}, **common}
+                    # It takes the same examples, and knows nothing of how an encoder learns.
+                    own = {key: value for key, value in own.items() if key in configs.Baseline.model_fields}
                 else:
                     kind, model = "transfer", study.models[arm.model]
                     table = configs.read_table(arm.config or model.config or model.backend, arm.mode)
                     chosen = {"backend": model.backend, "model": model_paths[model.like or arm.model]}
                     table = configs.merge(table, {**common, **chosen})
+                table = configs.merge(table, own, f"by_task.{task}")
                 table = configs.merge(table, arm.set, f"arm {arm.name!r}")
                 planned.append({"kind": kind, "arm": arm.name, "task": task, "seed": seed, "config": table})
     return planned

@@ -1,15 +1,16 @@
-"""A task as every experiment takes it: all splits read, looked over and hashed; and how its figures are reported."""
+"""A task as every experiment takes it: its splits read, looked over and hashed; and how its figures are reported."""
 
 import os
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lmcompare import evaluation, randomness, registry
-from lmcompare.errors import Skipped, UserError
-from lmcompare.tasks import checks
-from lmcompare.types import Example, Task
+from lmcompare.errors import DataError, Skipped, UserError
+from lmcompare.tasks import checks, facts, official
+from lmcompare.types import Example, Split, Task
 
 
 @dataclass(frozen=True)
@@ -17,9 +18,11 @@ class TaskData:
     """A task with its splits read, looked over and hashed."""
 
     task: Task
-    splits: dict[str, list[Example]]
+    splits: dict[Split, list[Example]]
     warnings: list[str]
-    hash: str
+    hash: str  # of all splits
+    hashes: Mapping[Split, str] = field(default_factory=dict)  # of each
+    states: Mapping[Split, official.State] = field(default_factory=dict)  # each beside what was published
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -43,22 +46,39 @@ def data_folder(given: Path | None) -> Path | None:
     return given or (Path(os.environ["LMC_DATA"]) if os.environ.get("LMC_DATA") else None)
 
 
-def read_task(table: dict[str, Any], data: Path | None) -> TaskData:
-    """All splits of a task; `data`, or LMC_DATA, is where local files are."""
+def read_task(
+    table: dict[str, Any], data: Path | None, *, needed: Sequence[Split] = ("train", "dev")
+) -> TaskData:
+    """All splits of a task; `data`, or LMC_DATA, is where local files are. A split that is needed and missing says so
+    itself; one that has no labels cannot serve."""
+    table = dict(registry.tasks.meant(table))
     task = registry.tasks.build(table, data_folder(data))
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always", Skipped)
-        needed = dict.fromkeys(("train", "dev", *task.splits))  # a split that is missing says so itself
-        splits = {split: task.load(split) for split in needed}
+        splits = {split: task.load(split) for split in dict.fromkeys((*needed, *task.splits))}
+    for split in needed:
+        if splits[split] and all(example.label is None for example in splits[split]):
+            raise DataError(
+                f"{task.name}: its {split} split has no labels here ({task.source}), so there is nothing to "
+                f"{'learn from' if split == 'train' else 'choose the best step by'}; give one that has them"
+            )
     for other in (w for w in raised if not issubclass(w.category, Skipped)):  # no part of a result
         warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
     told = [str(w.message) for w in raised if issubclass(w.category, Skipped)]
-    notes = [*told, *checks.inspect(splits, task)]
-    return TaskData(task, splits, notes, checks.digest(e for part in splits.values() for e in part))
+    verdicts = official.verdicts(task, table, splits)
+    notes = [
+        *told,
+        *(f"{task.name}: {split}: {odd}" for split, (_, odd) in verdicts.items() if odd),
+        *checks.inspect(splits, task, facts.of(table["name"]).overlap),
+    ]
+    states = {split: state for split, (state, _) in verdicts.items()}
+    return TaskData(task, splits, notes, *checks.digests(splits), states)
 
 
-def figures(found: TaskData, metrics: dict[str, Any], undefined: dict[str, Any]) -> dict[str, Any]:
-    """The part of a result that says how good it is."""
+def figures(
+    found: TaskData, metrics: dict[str, Any], undefined: dict[str, Any], groups: dict[str, Any]
+) -> dict[str, Any]:
+    """The part of a result that says how good it is; `groups`: by split, the figures of groups of examples."""
     task = found.task
     split = task.report if metrics.get(task.report) else "dev"
     name = task.metrics[0]
@@ -67,8 +87,12 @@ def figures(found: TaskData, metrics: dict[str, Any], undefined: dict[str, Any])
         "primary": {"metric": name, "split": split, "value": metrics[split].get(name)},
         "metrics": {k: v for k, v in metrics.items() if v},
         "undefined": {k: v for k, v in undefined.items() if v},
+        **({"by_group": told} if (told := {k: v for k, v in groups.items() if v}) else {}),
         "majority": {"metric": name, "value": floor},
+        "labels": list(task.labels),
         "examples": found.sizes,
         "data_hash": found.hash,
+        "data_hashes": dict(found.hashes),
         "data_source": task.source,
+        "data_state": dict(found.states),
     }

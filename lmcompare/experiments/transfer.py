@@ -176,7 +176,7 @@ def answer(
     machine: device.Machine,
 ) -> dict[str, Any]:
     """Predictions of every split but the training one, kept example by example, and their metrics."""
-    metrics, undefined, cut = {}, {}, {}
+    metrics, undefined, groups, cut = {}, {}, {}, {}
     for split, dataset in datasets.items():
         if dataset.cut:
             cut[split] = dataset.cut
@@ -185,7 +185,8 @@ def answer(
         predictions = answers_to(learner, dataset, machine)
         run.predictions(split, predictions)
         metrics[split], undefined[split] = evaluation.score(found.task, predictions)
-    return figures(found, metrics, undefined) | {"truncated": cut}
+        groups[split] = evaluation.by_group(found.task, dataset.examples, predictions)
+    return figures(found, metrics, undefined, groups) | {"truncated": cut}
 
 
 def keep(run: Run, backend: Any, learner: TaskLearner, *, trained: list[lineage.Step] | None) -> None:

@@ -53,7 +53,7 @@ def zero_shot(
     lm = language_model(backend or models.family(model), model)
     answered = HEURISTICS[way](lm, found, split)
     of_run = (Path(model) / "run.json").is_file()
-    facts = {"run": Path(model).resolve().name if of_run else model, "task": task, "split": split}
+    facts = {"run": Path(model).resolve().name if of_run else model, "task": found.task.name, "split": split}
     how = {"heuristic": way, "backend": lm.name, "threshold": None, "chosen_on": None, "prompt": None}
     how |= {"words": None, **answered.how, "truncated": answered.cut}
     return facts | told(found, split, answered, how | {"warnings": [*found.warnings, *lm.warnings]})

@@ -1,17 +1,15 @@
 """The outcome in a few plain sentences, every number of them computed from the comparison."""
 
-from lmcompare.comparison import Comparison, Difference, Mean
+from lmcompare.comparison import Comparison, Contest, Difference, Mean
+from lmcompare.differences import controlled, in_context, roles, ways
 from lmcompare.report.figures import counted, points, signed
 
 QUICK = "Quick run: little training, few seeds. It shows that everything works; it is not a finding."
 
-Role = tuple[str | None, str | None, str | None]  # backend, kind of run, and where its weights come from
-STATIC = "static"  # the backend with one vector a word
-
 
 def headline(comparison: Comparison) -> list[str]:
     """The first sentence is the outcome; the others qualify it."""
-    arms = roles(comparison)
+    arms = roles(comparison.runs, comparison.arms)
     pairs = controlled(arms)
     sentences = []
     if pairs:
@@ -19,10 +17,7 @@ def headline(comparison: Comparison) -> list[str]:
         sentences.append(worth(comparison, tuned, random))
         sentences += by_seed(between(comparison, tuned, random))
         sentences += [another(comparison, *pair) for pair in pairs[1:]]
-        for (backend, kind, weights), arm in arms.items():
-            tuned_too = arms.get((backend, "finetune", "pretrained"))
-            if (kind, weights) == ("features", "pretrained") and tuned_too:
-                sentences.append(way(comparison, tuned_too, arm))
+        sentences += [way(comparison, *pair) for pair in ways(arms)]
         sentences += [above_static(comparison, arm, static) for arm, static in in_context(arms)]
         sentences += [
             f"With no network at all ({arm}): {points(mean.mean)} points."
@@ -34,35 +29,6 @@ def headline(comparison: Comparison) -> list[str]:
     else:
         sentences.append(f"{counted(len(comparison.pretraining), 'pretraining run')}, and no task yet.")
     return [*sentences, *losses(comparison)]
-
-
-def roles(comparison: Comparison) -> dict[Role, str]:
-    """The arms whose finished runs are all of one role, where no other arm has the same."""
-    found: dict[Role, list[str]] = {}
-    for arm in comparison.arms:
-        seen = {(r.backend, r.kind, r.weights) for r in comparison.runs if r.arm == arm and r.kind}
-        if len(seen) == 1:
-            found.setdefault(seen.pop(), []).append(arm)
-    return {role: arms[0] for role, arms in found.items() if len(arms) == 1}
-
-
-def controlled(arms: dict[Role, str]) -> list[tuple[str, str]]:
-    """Pretrained arms with their random start, fine-tuned ones first."""
-    found = [
-        (kind != "finetune", arm, arms[backend, kind, "random"])
-        for (backend, kind, weights), arm in arms.items()
-        if weights == "pretrained" and (backend, kind, "random") in arms
-    ]
-    return [(arm, random) for _, arm, random in sorted(found, key=lambda entry: entry[0])]
-
-
-def in_context(arms: dict[Role, str]) -> list[tuple[str, str]]:
-    """Frozen features that depend on the context, each with the arm of one vector a word."""
-    static = arms.get((STATIC, "features", "pretrained"))
-    wanted = ("features", "pretrained")
-    return [
-        (arm, static) for (b, *way), arm in arms.items() if static and b != STATIC and tuple(way) == wanted
-    ]
 
 
 def worth(comparison: Comparison, tuned: str, random: str) -> str:
@@ -162,7 +128,7 @@ def mean_of(comparison: Comparison, arm: str) -> Mean:
     return next(mean for mean in comparison.means if mean.arm == arm)
 
 
-def share(difference: Difference, comparison: Comparison) -> str:
+def share(difference: Difference | Contest, comparison: Comparison) -> str:
     """How many tasks a difference stands on; all of them, or so many of them."""
     total = counted(len(comparison.tasks), "task")
     return total if difference.tasks == len(comparison.tasks) else f"{difference.tasks} of {total}"

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from lmcompare.comparison import Comparison, Mean
+from lmcompare.comparison import Comparison, Contest, Mean
 from lmcompare.report.figures import (
     cell_notes,
     counted,
@@ -20,7 +20,7 @@ from lmcompare.report.figures import (
     spread,
     usual_count,
 )
-from lmcompare.report.headline import QUICK, headline
+from lmcompare.report.headline import QUICK, headline, share
 
 MEAN = "mean"
 
@@ -109,6 +109,20 @@ def mark(mean: Mean) -> list[str]:
     return ["see below"] if mean.reason else []
 
 
+def contested(contest: Contest, comparison: Comparison) -> str:
+    """A pair of arms whose answers were held against each other: the mean, its interval, and how the tasks went."""
+    between = "" if contest.low is None else f" (95 %: {signed(contest.low)} to {signed(contest.high)})"
+    counts = [
+        (contest.wins, "won"),
+        (contest.losses, "lost"),
+        (contest.equal, "equal"),
+        (contest.open, "open"),
+    ]
+    went = ", ".join(f"{count} {word}" for count, word in counts if count)
+    over = share(contest, comparison)
+    return f"{contest.a} − {contest.b}: {signed(contest.difference)}{between} over {over}: {went}"
+
+
 def print_folded(comparison: Comparison, console: Console) -> None:
     """Task by task, one line an arm; a name that is too long gets a line of its own."""
     usual = usual_count(comparison)
@@ -146,14 +160,11 @@ def legend(comparison: Comparison) -> str:
 
 def remarks(comparison: Comparison) -> Iterator[str]:
     """Differences between arms, then everything that is missing, one line each."""
+    held = {(contest.a, contest.b) for contest in comparison.contests if contest.tasks}
+    yield from (contested(contest, comparison) for contest in comparison.contests if contest.tasks)
     for d in comparison.differences:
-        if d.mean is not None:
-            over = (
-                counted(d.tasks, "task")
-                if d.tasks == len(comparison.tasks)
-                else (f"{d.tasks} of {counted(len(comparison.tasks), 'task')}")
-            )
-            yield f"{d.a} − {d.b}: {signed(d.mean)} over {over}"
+        if d.mean is not None and not held & {(d.a, d.b), (d.b, d.a)}:
+            yield f"{d.a} − {d.b}: {signed(d.mean)} over {share(d, comparison)}"
     for mean in comparison.means:
         if mean.reason and len(comparison.tasks) > 1:
             yield f"mean of {mean.arm}: {mean.reason}"

@@ -1,9 +1,13 @@
 """Results as lines for a person."""
 
+import shutil
+import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from lmcompare.progress import clock
+
+BESIDE = 60  # columns that a text needs beside a table, not to stand below
 
 
 def run_lines(result: dict[str, Any]) -> Iterator[str]:
@@ -13,6 +17,7 @@ def run_lines(result: dict[str, Any]) -> Iterator[str]:
     for split, metrics in result["metrics"].items():
         undefined = result.get("undefined", {}).get(split, {})
         yield f"{split}: {figures(metrics, undefined)}"
+        yield from group_lines(result.get("by_group", {}).get(split, {}))
     majority = result.get("majority") or {}
     if majority.get("value") is not None:
         yield f"without looking: {majority['metric']} {majority['value']:.4g}"
@@ -38,8 +43,32 @@ def shown(value: float) -> str:
 def evaluation_lines(result: dict[str, Any]) -> Iterator[str]:
     yield f"{result['run']} on {result['split']}, {result['examples']} examples"
     yield figures(result["metrics"], result["undefined"]) or "this split has no labels"
+    if folds := result.get("folds"):
+        counted = ", ".join(f"{label} as {other}" for label, other in folds.items())
+        yield f"note: the task's labels are fewer than the run's: {counted}"
+    yield from group_lines(result.get("by_group", {}))
+    for sentence in result.get("warnings", []):
+        yield f"note: {sentence}"
     if how := result.get("zero_shot"):
         yield from zero_shot_lines(how)
+
+
+def group_lines(groups: dict[str, Any]) -> Iterator[str]:
+    """A line for each group of examples; what belongs to another one stands below it."""
+    for name, told in groups.items():
+        inner = "    " if ": " in name else "  "
+        yield f"{inner}{name} ({told['examples']:,}): {figures(told['metrics'], told['undefined'])}"
+
+
+def submission_lines(result: dict[str, Any]) -> Iterator[str]:
+    """What was written, by which run; and what is not there to hand in."""
+    for row in result["files"]:
+        yield f"{row['file']}: {row['rows']:,} answers of {row['run']} to {row['split']} of {row['task']}"
+    if result["kept"]:
+        yield f"as they were: {', '.join(result['kept'])}"
+    for file, why in result["missing"].items():
+        yield f"missing: {file}: {why}"
+    yield result["submission"]
 
 
 def zero_shot_lines(how: dict[str, Any]) -> Iterator[str]:
@@ -65,8 +94,40 @@ def zero_shot_lines(how: dict[str, Any]) -> Iterator[str]:
 
 
 def table_lines(listing: dict[str, Any]) -> Iterator[str]:
-    """Columns as wide as their widest cell; the last one may run on."""
-    yield from columns(listing["columns"], listing["rows"])
+    """Columns as wide as their widest cell; the last one may run on. Tasks have too much to tell for a line each."""
+    if listing["room"] == "tasks":
+        yield from task_lines(listing["rows"], shutil.get_terminal_size((100, 24)).columns)
+    else:
+        yield from columns(listing["columns"], listing["rows"])
+
+
+def task_lines(rows: list[dict[str, Any]], width: int) -> Iterator[str]:
+    """What each task is and where, and what it asks: beside it where the terminal is wide, else below."""
+    heads = {"name": "task", "kind": "kind", "where": "data", "sizes": "train / dev / test"}
+    first, *lines = columns([*heads], [heads, *(row | {"sizes": sizes(row["splits"])} for row in rows)])
+    place = max(map(len, [first, *lines])) + 2
+    yield first[:width]
+    for line, row in zip(lines, rows, strict=True):
+        text = f"{row['about']} Metrics: {', '.join(row['metrics'])}. License: {row['license']}."
+        if width - place >= BESIDE:
+            yield from wrapped(line.ljust(place) + text, width, place)
+        else:
+            yield from wrapped(line, width, 4)
+            yield from wrapped(f"    {text}", width, 4)
+
+
+def wrapped(line: str, width: int, indent: int) -> list[str]:
+    """A line that goes on below, from that place on."""
+    return textwrap.wrap(line, width, subsequent_indent=" " * indent, break_on_hyphens=False)
+
+
+def sizes(splits: dict[str, int | None]) -> str:
+    """As published: the parts of one kind are added up in sight; a dash where there is none."""
+    kinds = ("train", "dev", "test")
+    told = {kind: [n for split, n in splits.items() if split.split("_")[0] == kind] for kind in kinds}
+    shown = [" + ".join("?" if n is None else f"{n:,}" for n in told[kind]) or "–" for kind in kinds]
+    others = [f"{n:,} in all" for split, n in splits.items() if split.split("_")[0] not in kinds and n]
+    return ", ".join(others) or (" / ".join(shown) if splits else "")
 
 
 def columns(heads: list[str], rows: Iterable[dict[str, Any]]) -> Iterator[str]:

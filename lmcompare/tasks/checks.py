@@ -3,24 +3,47 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
+from types import MappingProxyType
 
 from lmcompare.errors import DataError
 from lmcompare.types import Example, Split, Task
 
+# What few tasks have: absent, it leaves the hash of an example as it was before there was such a thing.
+RARE = ("before", "after", "groups")
+KEYS = sorted(field.name for field in fields(Example))
+
 
 def digest(examples: Iterable[Example]) -> str:
     """SHA-256 of the examples as canonical JSON, a line each: their order counts."""
-    whole = hashlib.sha256()
+    return digests({"": examples})[0]
+
+
+def digests(splits: Mapping[Split, Iterable[Example]]) -> tuple[str, dict[Split, str]]:
+    """The digest of all splits, one behind the other, and that of each."""
+    whole, parts = hashlib.sha256(), dict[Split, str]()
+    for split, examples in splits.items():
+        part = hashlib.sha256()
+        for line in _lines(examples):
+            whole.update(line)
+            part.update(line)
+        parts[split] = part.hexdigest()
+    return whole.hexdigest(), parts
+
+
+def _lines(examples: Iterable[Example]) -> Iterator[bytes]:
+    write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
     for example in examples:
-        line = json.dumps(asdict(example), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        whole.update(line.encode() + b"\n")
-    return whole.hexdigest()
+        told = {key: getattr(example, key) for key in KEYS}
+        yield write({key: value for key, value in told.items() if value or key not in RARE}).encode() + b"\n"
 
 
-def inspect(splits: Mapping[Split, list[Example]], task: Task) -> list[str]:
-    """Warnings, one a finding. A split without a single example is an error."""
+def inspect(
+    splits: Mapping[Split, list[Example]], task: Task, overlap: Mapping[Split, int] = MappingProxyType({})
+) -> list[str]:
+    """Warnings, one a finding. A split without a single example is an error. `overlap`: training examples that stand in
+    another split as the task was published."""
     for split, examples in splits.items():
         if not examples:
             raise DataError(f"{task.source or task.name}: split {split!r} of {task.name} is empty")
@@ -30,7 +53,7 @@ def inspect(splits: Mapping[Split, list[Example]], task: Task) -> list[str]:
     if "train" in splits:
         for split in splits:
             if split != "train":
-                found += _against_train(splits["train"], splits[split], split, task)
+                found += _against_train(splits["train"], splits[split], split, task, overlap.get(split))
     return found
 
 
@@ -56,13 +79,15 @@ def _alone(examples: list[Example], task: Task) -> list[str]:
     return found
 
 
-def _against_train(train: list[Example], examples: list[Example], split: Split, task: Task) -> list[str]:
+def _against_train(
+    train: list[Example], examples: list[Example], split: Split, task: Task, published: int | None
+) -> list[str]:
     found = list[str]()
     inside = {_key(example, task) for example in examples}
     if leaked := sum(_key(example, task) in inside for example in train):
         found.append(
             f"{task.name}: {leaked:,} of {len(train):,} train examples stand in {split} with the "
-            "same text (leakage)"
+            f"same text ({'leakage, as published' if leaked == published else 'leakage'})"
         )
     if task.kind in ("classify", "tags"):
         ours, theirs = _labels(train), _labels(examples)

@@ -4,122 +4,113 @@ The training examples show about a quarter of the world's words, development and
 pretraining on the world's documents teaches about the other words is what these tasks measure.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from lmcompare.micro import world as world_of
-from lmcompare.registry import tasks
+from lmcompare.tasks import facts
+from lmcompare.tasks.facts import Builder, Facts
 from lmcompare.types import Example, Kind, Split, Task
 
-DEV, TEST = 200, 400
+TRAIN, DEV, TEST = 400, 200, 400
 ENTITY_TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG")
 
 
-def _task(name: str, kind: Kind, metrics: tuple[str, ...], world: int, train: int, **facts: Any) -> Task:
-    def load(split: Split) -> list[Example]:
-        counts = {"train": train, "dev": DEV, "test": TEST}
-        return world_of(world).examples(name, split, counts.get(split, 0))
+@dataclass(frozen=True, kw_only=True)
+class Micro:
+    """What sets one of the nine apart."""
 
-    source = f"made by lmcompare.micro, world {world}"
-    return Task(f"micro.{name}", kind, metrics, load, report="test", source=source, **facts)
-
-
-@tasks.register("micro.acceptability")
-def acceptability(data: Path | None, *, world: int = 0, train: int = 400) -> Task:
-    """Is the sentence well formed? Agreement, verb forms and what a verb may take, with rare words too."""
-    facts = {
-        "labels": ("unacceptable", "acceptable"),
-        "fluent": "acceptable",
-        "about": "well-formed or with one wrong word",
-    }
-    return _task("acceptability", "classify", ("matthews",), world, train, **facts)
+    name: str
+    kind: Kind
+    about: str
+    metrics: tuple[str, ...] = ("accuracy",)
+    labels: tuple[str, ...] = ()
+    texts: int = 1
+    symmetric: bool = False
+    fluent: str = ""
+    prompt: str = ""
+    label_words: Mapping[str, str] = field(default_factory=dict)
 
 
-@tasks.register("micro.sentiment")
-def sentiment(data: Path | None, *, world: int = 0, train: int = 400) -> Task:
-    """Is the sentence about something good or something bad? Most adjectives occur in no training example."""
-    # This world never says "very", "positive" or "negative". What its documents do say of news is how it is taken,
-    # as in "everyone was glad about the …": after these two words nothing but a mood ever stands there.
-    facts = {
-        "labels": ("negative", "positive"),
-        "prompt": "everyone was",
-        "label_words": {"negative": "sad", "positive": "glad"},
-        "about": "good or bad, with negation",
-    }
-    return _task("sentiment", "classify", ("accuracy",), world, train, **facts)
+ROWS = (
+    Micro(
+        name="acceptability", kind="classify", metrics=("matthews",),
+        labels=("unacceptable", "acceptable"), fluent="acceptable",
+        about="Is the sentence well formed? Agreement, verb forms and what a verb may take, with rare words too.",
+    ),
+    Micro(
+        name="sentiment", kind="classify", labels=("negative", "positive"),
+        # This world never says "very", "positive" or "negative". What its documents do say of news is how it is
+        # taken, as in "everyone was glad about the …": after these two words nothing but a mood ever stands there.
+        prompt="everyone was", label_words={"negative": "sad", "positive": "glad"},
+        about="Is the sentence about something good or something bad? Most adjectives occur in no training example.",
+    ),
+    Micro(
+        name="entailment", kind="classify", labels=("entailment", "neutral", "contradiction"), texts=2,
+        about="Does the first sentence entail the second, contradict it, or leave it open?",
+    ),
+    Micro(
+        name="paraphrase", kind="classify", labels=("different", "same"), texts=2, symmetric=True,
+        about="Do two sentences tell the same fact?",
+    ),
+    Micro(
+        name="similarity", kind="score", metrics=("pearson", "spearman"), texts=2, symmetric=True,
+        about="How alike are two scenes, from 0 to 5?",
+    ),
+    Micro(
+        name="sense", kind="classify", labels=("different", "same"), texts=2, symmetric=True,
+        about="Does the word that two sentences share mean the same in both?",
+    ),
+    Micro(
+        name="continuation", kind="choice",
+        about="Which of four sentences goes on with the story? None repeats a word of it.",
+    ),
+    Micro(
+        name="entities", kind="tags", metrics=("entity_f1",), labels=ENTITY_TAGS,
+        about="Which words name persons, places and organizations, where the company does not always tell?",
+    ),
+    Micro(
+        name="answers", kind="span", metrics=("span_f1", "exact_match"),
+        about="Which words of three sentences answer the question, which asks in other words?",
+    ),
+)  # fmt: skip
 
 
-@tasks.register("micro.entailment")
-def entailment(data: Path | None, *, world: int = 0, train: int = 400) -> Task:
-    """Does the first sentence entail the second, contradict it, or leave it open?"""
-    labels = ("entailment", "neutral", "contradiction")
-    about = "synonyms, antonyms, kinds and negation"
-    return _task("entailment", "classify", ("accuracy",), world, train, labels=labels, texts=2, about=about)
+def _builder(row: Micro) -> Builder:
+    def build(data: Path | None, *, world: int = 0, train: int = TRAIN) -> Task:
+        def load(split: Split) -> list[Example]:
+            counts = {"train": train, "dev": DEV, "test": TEST}
+            return world_of(world).examples(row.name, split, counts.get(split, 0))
+
+        told = facts.of(f"micro.{row.name}")
+        return Task(
+            name=f"micro.{row.name}",
+            kind=told.kind,
+            metrics=told.metrics,
+            load=load,
+            labels=told.labels,
+            texts=row.texts,
+            symmetric=row.symmetric,
+            fluent=row.fluent,
+            prompt=row.prompt,
+            label_words=row.label_words,
+            report="test",
+            about=told.about,
+            source=f"made by lmcompare.micro, world {world}",
+        )
+
+    return build
 
 
-@tasks.register("micro.paraphrase")
-def paraphrase(data: Path | None, *, world: int = 0, train: int = 400) -> Task:
-    """Do two sentences tell the same fact?"""
-    facts = {
-        "labels": ("different", "same"),
-        "texts": 2,
-        "symmetric": True,
-        "about": "the same fact in other words",
-    }
-    return _task("paraphrase", "classify", ("accuracy",), world, train, **facts)
-
-
-@tasks.register("micro.similarity")
-def similarity(data: Path | None, *, world: int = 0, train: int = 400) -> Task:
-    """How alike are two scenes, from 0 to 5?"""
-    facts = {
-        "texts": 2,
-        "symmetric": True,
-        "about": "five parts of a scene: the same, related or not",
-    }
-    return _task("similarity", "score", ("pearson", "spearman"), world, train, **facts)
-
-
-@tasks.register("micro.sense")
-def sense(data: Path | None, *, world: int = 0, train: int = 400) -> Task:
-    """Does the word that two sentences share mean the same in both?"""
-    facts = {
-        "labels": ("different", "same"),
-        "texts": 2,
-        "symmetric": True,
-        "about": "words with two senses",
-    }
-    return _task("sense", "classify", ("accuracy",), world, train, **facts)
-
-
-@tasks.register("micro.continuation")
-def continuation(data: Path | None, *, world: int = 0, train: int = 400) -> Task:
-    """Which of four sentences goes on with the story?"""
-    return _task(
-        "continuation",
-        "choice",
-        ("accuracy",),
-        world,
-        train,
-        about="none repeats a word of the context",
+for _row in ROWS:
+    _facts = Facts(
+        kind=_row.kind,
+        about=_row.about,
+        metrics=_row.metrics,
+        labels=_row.labels,
+        splits={"train": TRAIN, "dev": DEV, "test": TEST},
+        license="made here",
+        made=True,
     )
-
-
-@tasks.register("micro.entities")
-def entities(data: Path | None, *, world: int = 0, train: int = 400) -> Task:
-    """Which words name persons, places and organizations, where the company does not always tell?"""
-    return _task(
-        "entities",
-        "tags",
-        ("entity_f1",),
-        world,
-        train,
-        labels=ENTITY_TAGS,
-        about="names, some of two words",
-    )
-
-
-@tasks.register("micro.answers")
-def answers(data: Path | None, *, world: int = 0, train: int = 400) -> Task:
-    """Which words of three sentences answer the question, which asks in other words?"""
-    return _task("answers", "span", ("span_f1", "exact_match"), world, train, about="who, where or what")
+    facts.task(f"micro.{_row.name}", _facts)(_builder(_row))

@@ -42,12 +42,16 @@ def fault(path: Path, line: int, column: int, what: str) -> DataError:
 
 
 def lines(
-    path: Path, *, keep_cr: bool = False, read: Callable[[int], None] = lambda size: None
+    path: Path,
+    *,
+    keep_cr: bool = False,
+    read: Callable[[int], None] = lambda size: None,
+    encoding: str = "utf-8",
 ) -> Iterator[tuple[int, str]]:
     r"""Numbered lines without their `\n` (and without the `\r` before it, unless kept). `read` is told how many of
-    the file's bytes have been read, now and then."""
+    the file's bytes have been read, now and then. A byte order mark overrules the encoding."""
     number, parts, size = 1, list[str](), 0
-    for text in _decoded(path, read):
+    for text in _decoded(path, read, encoding):
         *ended, rest = text.split("\n")
         for piece in ended:
             if parts:
@@ -61,6 +65,11 @@ def lines(
             raise fault(path, number, 1, f"a line of more than {LONGEST:,} characters; break it into lines")
     if last := "".join(parts):
         yield number, _without_cr(path, number, last, keep_cr)
+
+
+def whole(path: Path, *, encoding: str = "utf-8") -> str:
+    """The text of a file that is one text, with its line ends as they are."""
+    return "".join(_decoded(path, lambda size: None, encoding))
 
 
 def regular_file(path: Path) -> Path:
@@ -138,11 +147,10 @@ def _refuse_archive(path: Path, head: bytes) -> None:
         raise fault(path, 1, 1, f"this is {kinds[0]}, not text; unpack it first")
 
 
-def _decoded(path: Path, read: Callable[[int], None]) -> Iterator[str]:
+def _decoded(path: Path, read: Callable[[int], None], encoding: str) -> Iterator[str]:
     """Text a chunk; the first byte that is no text is named with its offset, line and column."""
     line, column, offset = 1, 1, 0  # of what comes next
-    encoding = "utf-8"
-    decoder: codecs.IncrementalDecoder = codecs.getincrementaldecoder("utf-8")("strict")
+    decoder: codecs.IncrementalDecoder = codecs.getincrementaldecoder(encoding)("strict")
     for number, data in enumerate(_ended(_chunks(path, read))):
         if number == 0:
             for mark, name in ENCODINGS.items():

@@ -1,30 +1,31 @@
-"""Strict readers of TSV, CSV and JSON Lines. Text is never converted: `NA`, `007` and "" stay.
+"""Strict readers of TSV, CSV, JSON Lines and Parquet. Text is never converted: `NA`, `007` and "" stay.
 
 TSV is GLUE's: tabs between fields, a line a row, no quoting at all. CSV has quotes as RFC 4180 has
-them. JSON Lines: an object a line. All may be gzipped. A bad row stops the reading, or, with
+them. JSON Lines: an object a line. These three may be gzipped. A bad row stops the reading, or, with
 `on_bad_row="skip"`, is left out and named in `Table.skipped`.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
 from lmcompare.errors import DataError, UserError, nearest, unknown
+from lmcompare.text import parquet, quoted
 from lmcompare.text.jsonlines import objects
-from lmcompare.text.lines import LONGEST, fault, lines, regular_file
+from lmcompare.text.lines import fault, lines, regular_file
+from lmcompare.text.quoted import Record
 
 OnBadRow = Literal["error", "skip"]
-QUOTED = re.compile(r'"((?:[^"]++|"")*+)"')
+ENDINGS = (".tsv", ".csv", ".jsonl", ".parquet")  # of the names of tables
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     line: int  # where the row begins
-    values: dict[str, Any]  # TSV, CSV: text as it stands in the file · JSONL: JSON values
+    values: dict[str, Any]  # TSV, CSV: text as it stands in the file · others: their values
     places: tuple[tuple[int, int], ...] = ()  # line and column of each value, where not plain to see
 
     def place(self, column: str) -> tuple[int, int]:
@@ -49,18 +50,51 @@ class Table:
 
 
 def read_table(
-    path: Path, *, columns: Sequence[str] | None = None, on_bad_row: OnBadRow = "error",
-    limit: int | None = None,
+    path: Path, *, columns: Sequence[str] | None = None, header: bool = True,
+    on_bad_row: OnBadRow = "error", limit: int | None = None,
 ) -> Table:  # fmt: skip
-    """A file with named columns, in the format that its name ends in."""
+    """A file with named columns, in the format that its name ends in. `header=False`: `columns` are the names of all
+    columns of a text table that says none."""
     readers: dict[str, Callable[..., Table]] = {
-        ".tsv": read_tsv, ".csv": read_csv, ".jsonl": read_jsonl,
+        ".tsv": read_tsv, ".csv": read_csv, ".jsonl": read_jsonl, ".parquet": read_parquet,
     }  # fmt: skip
+    more = {"on_bad_row": on_bad_row, "limit": limit}
+    if ending(path) in (".tsv", ".csv"):
+        return readers[ending(path)](path, columns=columns, header=header, **more)
+    _has_names(path, header)
+    return readers[ending(path)](path, columns=columns, **more)
+
+
+def stream_table(
+    path: Path, *, columns: Sequence[str] | None = None, header: bool = True
+) -> tuple[tuple[str, ...], Iterator[Row | DataError]]:
+    """The names of all columns (JSON lines: the keys of the first), and the rows one after another."""
+    if ending(path) in (".tsv", ".csv"):
+        read = stream_tsv if ending(path) == ".tsv" else stream_csv
+        return read(path, columns=columns, header=header)
+    _has_names(path, header)
+    if ending(path) == ".parquet":
+        names, found = parquet.stream(path, columns)
+        return names, (item if isinstance(item, DataError) else Row(*item) for item in found)
+    rows = _jsonl_rows(path, columns)
+    first = list(islice(rows, 1))
+    return tuple(first[0].values) if first and isinstance(first[0], Row) else (), chain(first, rows)
+
+
+def ending(path: Path) -> str:
+    """Which format a file has by its name."""
     suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-    if suffix not in readers:
+    if suffix not in ENDINGS or path.name.endswith(".parquet.gz"):
         regular_file(path)
-        raise DataError(f"{path}: not a table by its name; it must end in {', '.join(readers)}")
-    return readers[suffix](path, columns=columns, on_bad_row=on_bad_row, limit=limit)
+        raise DataError(f"{path}: not a table by its name; it must end in {', '.join(ENDINGS)}")
+    return suffix
+
+
+def _has_names(path: Path, header: bool) -> None:
+    if not header:
+        raise UserError(
+            f"{path}: its columns have names already; only a TSV or CSV file can be without a header"
+        )
 
 
 def read_tsv(
@@ -68,8 +102,26 @@ def read_tsv(
     on_bad_row: OnBadRow = "error", limit: int | None = None,
 ) -> Table:  # fmt: skip
     """Rows of a TSV file. `columns`: those that must be there; without a header, all of them."""
-    records = ((number, line.split("\t"), ()) for number, line in lines(path))
-    return _delimited(path, records, columns, header, on_bad_row, limit)
+    names, rows = stream_tsv(path, columns=columns, header=header)
+    return _collected(path, names, rows, on_bad_row, limit, int(header))
+
+
+def stream_tsv(
+    path: Path, *, columns: Sequence[str] | None = None, header: bool = True
+) -> tuple[tuple[str, ...], Iterator[Row | DataError]]:
+    """All columns, and the rows one after another; a bad one comes as its error, in its place."""
+    records: Iterator[Record | DataError] = ((n, line.split("\t"), ()) for n, line in lines(path))
+    names = _names(path, records, columns, header)
+    return names, _rows(path, names, records)
+
+
+def stream_csv(
+    path: Path, *, columns: Sequence[str] | None = None, header: bool = True
+) -> tuple[tuple[str, ...], Iterator[Row | DataError]]:
+    """As `stream_tsv`, of a CSV file."""
+    records = quoted.records(path)
+    names = _names(path, records, columns, header)
+    return names, _rows(path, names, records)
 
 
 def read_csv(
@@ -77,7 +129,7 @@ def read_csv(
     on_bad_row: OnBadRow = "error", limit: int | None = None,
 ) -> Table:  # fmt: skip
     """Rows of a CSV file; `columns` as for TSV."""
-    return _delimited(path, _csv_records(path), columns, header, on_bad_row, limit)
+    return _delimited(path, quoted.records(path), columns, header, on_bad_row, limit)
 
 
 def read_jsonl(
@@ -85,32 +137,48 @@ def read_jsonl(
     limit: int | None = None,
 ) -> Table:  # fmt: skip
     """Rows of a JSON Lines file. `columns`: the keys that every row must have."""
-    found = objects(path, columns or ())
-    rows = (item if isinstance(item, DataError) else Row(*item, ((item[0], 1),)) for item in found)
-    table = _collected(path, (), rows, on_bad_row, limit)
+    table = _collected(path, (), _jsonl_rows(path, columns), on_bad_row, limit)
     seen = dict.fromkeys(chain.from_iterable(row.values for row in table.rows))
     return Table(path, tuple(seen), table.rows, table.skipped)
 
 
-Record = tuple[int, list[str], tuple[tuple[int, int], ...]]  # line · fields · where each field begins
+def _jsonl_rows(path: Path, columns: Sequence[str] | None) -> Iterator[Row | DataError]:
+    for item in objects(path, columns or ()):
+        yield item if isinstance(item, DataError) else Row(*item, ((item[0], 1),))
+
+
+def read_parquet(
+    path: Path, *, columns: Sequence[str] | None = None, on_bad_row: OnBadRow = "error",
+    limit: int | None = None,
+) -> Table:  # fmt: skip
+    """Rows of a Parquet file. `columns`: those to read."""
+    names, found = parquet.stream(path, columns)
+    rows = (item if isinstance(item, DataError) else Row(*item) for item in found)
+    return _collected(path, names, rows, on_bad_row, limit)
 
 
 def _delimited(
     path: Path, records: Iterator[Record | DataError], columns: Sequence[str] | None, header: bool,
     on_bad_row: OnBadRow, limit: int | None,
 ) -> Table:  # fmt: skip
+    names = _names(path, records, columns, header)
+    return _collected(path, names, _rows(path, names, records), on_bad_row, limit, int(header))
+
+
+def _names(
+    path: Path, records: Iterator[Record | DataError], columns: Sequence[str] | None, header: bool
+) -> tuple[str, ...]:
+    """The names of all columns, from the header where there is one."""
     if header:
         first = next(records, None)
         if first is None:
             raise fault(path, 1, 1, "the file is empty; it needs a header and rows")
         if isinstance(first, DataError):
             raise first
-        names = _header(path, first, columns or ())
-    elif columns is None:
+        return _header(path, first, columns or ())
+    if columns is None:
         raise ValueError("a file without a header needs the names of its columns")
-    else:
-        names = tuple(columns)
-    return _collected(path, names, _rows(path, names, records), on_bad_row, limit, int(header))
+    return tuple(columns)
 
 
 def _header(path: Path, record: Record, wanted: Sequence[str]) -> tuple[str, ...]:
@@ -177,63 +245,3 @@ def _collected(
         what = "there is a header but no row" if above else "the file is empty"
         raise fault(path, 1 + above, 1, f"{what}; it needs at least one row")
     return Table(path, columns, rows, tuple(skipped))
-
-
-def _csv_records(path: Path) -> Iterator[Record | DataError]:
-    numbered = lines(path, keep_cr=True)
-    for number, line in numbered:
-        record: Record | DataError | None
-        if '"' not in line:  # most lines
-            record = (number, line.removesuffix("\r").split(","), ())
-        else:
-            record = _csv_fields(path, number, line)
-            if record is None:
-                record = _csv_fields(path, number, _until_closed(path, number, line, numbered))
-        if record is None:
-            yield fault(path, number, 1, "a quoted field is not closed; close it with a quote")
-        else:
-            yield record
-
-
-def _until_closed(path: Path, number: int, line: str, more: Iterator[tuple[int, str]]) -> str:
-    """The line, whose last field is open, with the lines up to the one that closes it."""
-    parts, size = [line], len(line)
-    for _, following in more:
-        parts.append(following)
-        size += len(following)
-        if following.count('"') % 2 == 1:
-            return "\n".join(parts)
-        if size > LONGEST:
-            break
-    raise fault(path, number, 1, "a quoted field begins in this row and never ends; close its quote")
-
-
-def _csv_fields(path: Path, number: int, text: str) -> Record | DataError | None:
-    """The fields of one record; None where its last field is still open."""
-    text = text.removesuffix("\r")
-    fields, places, at = list[str](), list[tuple[int, int]](), 0
-    line, begin = number, 0  # of the line within the record
-    while True:
-        column = at - begin + 1
-        if text.startswith('"', at):
-            if (match := QUOTED.match(text, at)) is None:
-                return None
-            raw, end = match[1], match.end()
-            if end < len(text) and text[end] != ",":
-                what = "text after a closing quote; double the quotes inside a quoted field"
-                return fault(path, line, end - begin + 1, what)
-            fields.append(raw.replace('""', '"'))
-        else:
-            end = text.find(",", at)
-            end = len(text) if end < 0 else end
-            raw = text[at:end]
-            if '"' in raw:
-                what = "a quote inside a field that is not quoted; quote the field and double it"
-                return fault(path, line, column + raw.index('"'), what)
-            fields.append(raw)
-        places.append((line, column))
-        if newlines := raw.count("\n"):
-            line, begin = line + newlines, text.rindex("\n", at, end) + 1
-        if end >= len(text):
-            return number, fields, tuple(places)
-        at = end + 1

@@ -22,7 +22,7 @@ TYPOS: dict[str, tuple[list[str], str]] = {
     "command": (["pretrian"], "pretrain"),
     "option": (["pretrain", "bert", "--corpsu", "micro"], "--corpus"),
     "backend": (["pretrain", "brt", "--corpus", "micro", "--config", "bert-tiny"], "bert"),
-    "task": (["finetune", "bert", "--task", "sst3", "--model", "m"], "sst2"),
+    "task": (["finetune", "bert", "--task", "ssst2", "--model", "m"], "sst2"),
     "preset": (["pretrain", "bert", "--corpus", "micro", "--config", "bert-tny"], "bert-tiny"),
     "key": ([*TRANSFER, "--set", "training.stesp=3"], "steps"),
     "key of a component": ([*TRANSFER, "--set", "optimizer.rat=3"], "rate"),

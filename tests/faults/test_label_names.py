@@ -17,6 +17,8 @@ from lmcompare import files, registry
 from lmcompare.backends.bert import Bert
 from lmcompare.errors import ModelError
 from lmcompare.experiments.evaluate import evaluate
+from lmcompare.tasks import facts
+from lmcompare.tasks.facts import Facts
 from lmcompare.types import Example, Task
 
 LABELS = {
@@ -44,15 +46,19 @@ def examples(kind: str, split: str) -> list[Example]:
 
 def made(kind: Any, labels: Sequence[str]) -> Callable[..., Task]:
     def build(data: Path | None) -> Task:
-        """Three labels."""
         load = functools.partial(examples, kind)
         return Task(TASK, kind, (METRICS[kind],), load, labels=tuple(labels), splits=("train", "dev"))
 
     return build
 
 
+def told(kind: Any) -> Facts:
+    sizes = {"train": 48, "dev": 24}
+    return Facts(kind=kind, about="Three.", metrics=(METRICS[kind],), splits=sizes, license="made here")
+
+
 def add_task(kind: str) -> None:
-    registry.tasks.register(TASK)(made(kind, LABELS[kind]))
+    facts.task(TASK, told(kind))(made(kind, LABELS[kind]))
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +82,12 @@ def trained(place: Place, pretrained: Reference) -> Run:
 def known(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Sequence[str]], None]:
     """The task in this process, for one test."""
     registry.tasks.names()
-    return lambda kind, labels: monkeypatch.setitem(registry.tasks._entries, TASK, made(kind, labels))
+
+    def add(kind: str, labels: Sequence[str]) -> None:
+        monkeypatch.setitem(registry.tasks._entries, TASK, made(kind, labels))
+        monkeypatch.setitem(facts._known, TASK, told(kind))
+
+    return add
 
 
 def told_as(run: Path, copy: Path, names: Sequence[str], rows: Sequence[int]) -> Path:

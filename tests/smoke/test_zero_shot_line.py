@@ -54,11 +54,20 @@ def test_the_folder_alone_answers_the_same(model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--zero-shot",), ("--task", "micro.sentiment"), ("--backend", "gpt")], ids=" ".join
+    ("arguments", "message"),
+    [
+        (("--zero-shot",), "--zero-shot needs a --task"),
+        (("--zero-shot", "--task", "cola", "--submission", "out.zip"), "--zero-shot needs a --task"),
+        (("--task", "micro.sentiment"), "was taught no task; --zero-shot asks it micro.sentiment"),
+        (("--backend", "gpt"), "--backend goes with --zero-shot alone"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_a_task_goes_with_zero_shot_alone(model: Path, arguments: tuple[str, ...]) -> None:
+def test_a_bare_model_is_asked_by_zero_shot_alone(
+    model: Path, arguments: tuple[str, ...], message: str
+) -> None:
     result = CliRunner().invoke(app, ["eval", str(model), *arguments])
-    assert isinstance(result.exception, UserError) and "--zero-shot needs a --task" in str(result.exception)
+    assert isinstance(result.exception, UserError) and message in str(result.exception)
 
 
 def test_without_it_the_run_answers_as_before(model: Path) -> None:

@@ -260,8 +260,8 @@ MAKERS: dict[str, st.SearchStrategy[Any]] = {
     ),
 }
 SHAPES = {
-    "accuracy": "class", "f1": "class", "macro_f1": "class", "matthews": "class",
-    "pearson": "number", "spearman": "number", "entity_f1": "tags",
+    "accuracy": "class", "f1": "class", "macro_f1": "class", "matthews": "class", "r3": "class",
+    "pearson": "number", "spearman": "number", "entity_f1": "tags", "role_f1": "tags",
     "span_f1": "text", "exact_match": "text",
     "answer_f1": "text", "answer_match": "text", "answerable_f1": "text", "answerable_match": "text",
     "unanswerable_match": "text",

@@ -17,7 +17,7 @@ import pytest
 from lmcompare import evaluation, metrics, registry
 from lmcompare.errors import DataError, UserError
 from lmcompare.experiments.task_data import read_task
-from lmcompare.tasks import checks, squad
+from lmcompare.tasks import checks, squad_parts
 from lmcompare.text.questions import Question, questions
 from lmcompare.types import Example, Task
 
@@ -98,7 +98,7 @@ def test_a_blank_answer_is_no_label(tmp_path: Path) -> None:
     asked = task("squad2", path, test=str(path))
     assert [e.label for e in asked.load("test")] == [((13, 16),), None, None]  # never (): it is not told
     put(path, form(qa("1", answer("", 0)), {"id": "2", "question": "who?"}))
-    with pytest.raises(DataError, match="no question of 2 is good"):
+    with pytest.raises(DataError, match="none of 2 is good"):
         task("squad", path, on_bad_row="skip").load("dev")
 
 
@@ -390,7 +390,7 @@ def test_a_result_tells_what_was_skipped_and_no_other_warning(
         warnings.warn(f"unclosed file {path}", UserWarning, stacklevel=1)
         return questions(path)
 
-    monkeypatch.setattr(squad, "questions", with_a_warning)
+    monkeypatch.setattr(squad_parts, "questions", with_a_warning)
     table = {"name": "squad", "train": str(path), "dev": str(path), "on_bad_row": "skip"}
     with pytest.warns(UserWarning, match="unclosed file"):
         found = read_task(table, None)

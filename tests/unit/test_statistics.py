@@ -12,7 +12,7 @@ from tests.fake_runs import Row, failed, finished, pretrained, suite, unfinished
 
 KEYS = {
     "format", "title", "quick", "arms", "tasks", "cells", "means", "differences", "failed", "runs",
-    "pretraining", "notes",
+    "pretraining", "notes", "paired", "contests", "ranks", "margin",
 }  # fmt: skip
 
 
@@ -157,7 +157,7 @@ def test_json_is_stable_plain_and_without_nan() -> None:
     ]
     data = of(rows).to_json()
     assert set(data) == KEYS
-    assert data["format"] == 1
+    assert data["format"] == 2
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     cell = data["cells"][0]
     assert set(cell) == {
