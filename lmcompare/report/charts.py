@@ -92,6 +92,20 @@ def strip(
     return svg.format(color(index), label, Markup("").join(parts))
 
 
+def whisker(
+    low: float | None, middle: float, high: float | None, *, on: Scale, index: int, label: str
+) -> Markup:
+    """A figure with the interval that it lies in, where there is one."""
+    parts = grid(on)
+    if low is not None and high is not None:
+        line = Markup('<line class="whisker" x1="{}%" x2="{}%" y1="50%" y2="50%"/>')
+        parts.append(line.format(on.place(low), on.place(high)))
+    dot = Markup('<circle class="dot" cx="{}%" cy="50%" r="3.5"><title>{}</title></circle>')
+    parts.append(dot.format(on.place(middle), label))
+    svg = Markup('<svg class="strip {}" role="img" aria-label="{}">{}</svg>')
+    return svg.format(color(index), label, Markup("").join(parts))
+
+
 def grid(on: Scale) -> list[Markup]:
     """Faint lines at the ticks, as high as the row."""
     line = Markup('<line class="{}" x1="{}%" x2="{}%" y1="0" y2="100%"/>')

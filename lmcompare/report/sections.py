@@ -18,6 +18,7 @@ from lmcompare.report.figures import (
     task_name,
     usual_count,
 )
+from lmcompare.report.held import held
 
 Section = list[dict[str, Any]]
 
@@ -38,6 +39,7 @@ def all_of(comparison: Comparison) -> dict[str, Any]:
             }
             for mean in comparison.means
         ],
+        "held": held(comparison),
         "differences": differences(comparison),
         "strips": strips(comparison, colors),
         "curves": curves(comparison, colors),
