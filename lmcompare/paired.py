@@ -112,7 +112,7 @@ def _stretch(told_S: np.ndarray, drawn_BS: np.ndarray, away_B: np.ndarray, size:
         # What a seed does to single examples is in the spread over examples and in that over seeds.
         own = drawn_BS - drawn_BS.mean(1, keepdims=True)
         shared = float(own.var(0, ddof=1).sum()) / (seeds - 1) / seeds
-    whole = of_examples + max(of_seeds - shared, 0.0)
+    whole = max(of_examples + of_seeds - shared, of_examples, of_seeds)
     # Satterthwaite's degrees of freedom, with all of the spread over seeds: where it looks small over three of them, it
     # may have been chance. So the interval is a little wide (98 % in place of 95) where seeds do not matter at all.
     parts = [(of_examples, size - 1), (of_seeds, max(seeds - 1, 1))]

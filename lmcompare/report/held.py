@@ -16,7 +16,8 @@ def held(comparison: Comparison) -> list[dict[str, Any]]:
 
 def card(contest: Contest, comparison: Comparison) -> dict[str, Any]:
     mine = [one for one in comparison.paired if (one.a, one.b) == (contest.a, contest.b)]
-    ends = [v for one in (*mine, contest) for v in (one.low, one.difference, one.high) if v is not None]
+    shown: list[Paired | Contest] = [*mine, contest]
+    ends = [v for one in shown for v in (one.low, one.difference, one.high) if v is not None]
     on = charts.scale([0.0, *(100 * value for value in ends)])
     index = comparison.arms.index(contest.a)
     rows = [row(one, on, index) for one in mine]
