@@ -20,7 +20,7 @@ from lmcompare.comparison import (
     TaskFacts,
     Value,
 )
-from lmcompare.config import task_name
+from lmcompare.config import fingerprint, task_name
 from lmcompare.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def summarize(
 ) -> Comparison:
     """Put runs beside each other; arms and tasks in the order in which they first appear. `compare`: the pairs of arms
     whose answers are held against each other; none: those that the arms' roles suggest."""
-    transfers = [row for row in rows if task_of(row[1]) is not None]
+    transfers = _by_data([row for row in rows if task_of(row[1]) is not None])
     _each_once(transfers)
     arms = tuple(dict.fromkeys(arm for arm, _ in transfers))
     names = tuple(dict.fromkeys(str(task_of(record)) for _, record in transfers))
@@ -84,6 +84,33 @@ def task_of(record: "Record") -> str | None:
         return record.result["task"]
     task = record.config.get("task")
     return task_name(task) if isinstance(task, dict) else task
+
+
+def _by_data(rows: Sequence[Row]) -> list[Row]:
+    """No mean over different data: where runs of an arm saw different versions of a task, each is an arm of its own."""
+    seen: dict[tuple[str, str | None], set[str]] = {}
+    for arm, record in rows:
+        if version := _version(record):
+            seen.setdefault((arm, task_of(record)), set()).add(version)
+    torn = {arm for (arm, _), versions in seen.items() if len(versions) > 1}
+    return [
+        (f"{arm}, {_told_data(record)}" if arm in torn and _version(record) else arm, record)
+        for arm, record in rows
+    ]
+
+
+def _version(record: "Record") -> str:
+    """Of the data behind a run's figure: the training part and the split that is reported."""
+    result = record.result or {}
+    hashes, split = result.get("data_hashes") or {}, (result.get("primary") or {}).get("split")
+    both = {str(part): hashes[part] for part in ("train", split) if part in hashes}
+    return fingerprint(both) if both else str(result.get("data_hash") or "")
+
+
+def _told_data(record: "Record") -> str:
+    states = ((record.result or {}).get("data_state") or {}).items()
+    odd = [f"{split} {state}" for split, state in states if state not in ("official", "unknown")]
+    return f"data {_version(record)[:6]}" + (f" ({', '.join(odd)})" if odd else "")
 
 
 def _of_task(rows: Iterable[Row], task: str) -> list["Record"]:

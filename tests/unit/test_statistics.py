@@ -125,6 +125,23 @@ def test_different_data_is_noted() -> None:
     assert of(rows[:1]).notes == ()
 
 
+def test_no_mean_over_different_data() -> None:
+    hashes = [{"train": "t", "test": one} for one in ("good", "good", "torn")]
+    rows = [
+        finished("a", "x", seed, 0.5, data_hashes=told, data_state={"train": "official", "test": state})
+        for seed, (told, state) in enumerate(
+            zip(hashes, ("official", "official", "relabelled"), strict=True), 1
+        )
+    ]
+    found = of(rows)
+    assert len(found.arms) == 2 and [cell.n for cell in found.cells] == [2, 1]
+    assert found.arms[1].endswith("(test relabelled)") and "(" not in found.arms[0]
+    assert of(rows[:2]).arms == ("a",)
+    # Another split than the one that is reported may differ.
+    hashes[2] |= {"test": "good", "dev": "other"}
+    assert of(rows).arms == ("a",)
+
+
 def test_curves_hold_the_development_figure() -> None:
     run = of([finished("a", "x", 1, 0.8)]).runs[0]
     assert [step for step, _ in run.curve] == [10, 20, 40]
