@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ from lmcompare.errors import (
     Stopped,
     UserError,
 )
-from lmcompare.progress import Progress, meter
+from lmcompare.progress import Meter, meter
 
 EXIT_PIPE = 141
 
 
-def progress(title: str) -> Progress:
+def progress(title: str) -> Meter:
     return meter(title)
 
 
@@ -38,11 +39,11 @@ def show(result: Any, lines: Callable[[Any], Iterable[str]], as_json: bool) -> N
         say(line)
 
 
-def show_run(result: dict[str, Any], as_json: bool) -> None:
+def show_run(result: dict[str, Any], as_json: bool, meter: Meter) -> None:
     from lmcompare.report.text import run_lines
 
     if result:  # only the first of several processes has one
-        show(result, run_lines, as_json)
+        show(result, partial(run_lines, noted=meter.noted), as_json)
 
 
 def show_comparison(comparison: Any, page: Path | None, as_json: bool) -> None:

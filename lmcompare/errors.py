@@ -20,6 +20,10 @@ class DataError(UserError):
     status = EXIT_DATA
 
 
+class Missing(DataError):
+    """A task has no data at all in any of the places where it is looked for."""
+
+
 class ModelError(UserError):
     """A model folder, checkpoint or hub id cannot be used."""
 

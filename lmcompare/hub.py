@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from lmcompare.errors import DataError
+from lmcompare.errors import DataError, Missing
 
 ID = re.compile(r"(?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*")
 PATIENCE = 3.0  # seconds to find out whether the hub answers
@@ -39,7 +39,7 @@ def load(name: str, split: str | None, *, what: str, local: str) -> Any:
     name is an id with :config behind it where the data set has several; `what` and `local` speak in messages: what
     wants it, and what else could be given."""
     if _shut.get():
-        raise DataError(f"{what}: no file or folder here; {local}")
+        raise Missing(f"{what}: no file or folder here; {local}")
     import datasets
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -53,11 +53,11 @@ def load(name: str, split: str | None, *, what: str, local: str) -> Any:
     except (OSError, ValueError, KeyError, HfHubHTTPError, datasets.exceptions.DatasetsError) as error:
         first = str(error).strip().partition("\n")[0]
         if closed and not isinstance(error, ValueError):
-            raise DataError(
+            raise Missing(
                 f"{what}: no file or folder here, not in the cache ({datasets.config.HF_DATASETS_CACHE}), "
                 f"and {closed}; {local}"
             ) from None
-        raise DataError(
+        raise Missing(
             f"{what}: no file or folder here, and `datasets` cannot load it: {first}; {local}"
         ) from None
 

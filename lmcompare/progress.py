@@ -24,6 +24,7 @@ class Meter(Progress):
         self.title, self.total, self.tokens = title, 0, 0
         self.loss: float | None = None
         self.began, self.first = time.monotonic(), 0
+        self.noted = set[str]()  # so that nothing is told twice
 
     def start(self, total: int, done: int = 0) -> None:
         self.total, self.first, self.began, self.tokens = total, done, time.monotonic(), 0
@@ -32,6 +33,13 @@ class Meter(Progress):
         self.tokens += tokens
         if loss is not None:
             self.loss = loss if self.loss is None else 0.9 * self.loss + 0.1 * loss
+
+    def note(self, text: str) -> None:
+        self.noted.add(text)
+        self.say(text if text.startswith(f"{self.title}: ") else f"{self.title}: {text}")
+
+    def say(self, line: str) -> None:
+        raise NotImplementedError
 
     def facts(self, done: int) -> str:
         passed = max(1e-9, time.monotonic() - self.began)
@@ -56,8 +64,8 @@ class Lines(Meter):
             self.spoke = time.monotonic()
             self.note(f"{done}/{self.total} · {self.facts(done)}")
 
-    def note(self, text: str) -> None:
-        print(f"{self.title}: {text}", file=sys.stderr, flush=True)
+    def say(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
 
 
 class Bar(Meter):
@@ -82,11 +90,11 @@ class Bar(Meter):
         super().update(done, loss=loss, tokens=tokens)
         self.bar.update(self.task, completed=done, facts=self.facts(done))
 
-    def note(self, text: str) -> None:
+    def say(self, line: str) -> None:
         if self.bar is not None:
-            self.bar.console.print(f"{self.title}: {text}", highlight=False, markup=False)
+            self.bar.console.print(line, highlight=False, markup=False)
         else:
-            print(f"{self.title}: {text}", file=sys.stderr, flush=True)
+            print(line, file=sys.stderr, flush=True)
 
     def stop(self) -> None:
         if self.bar is not None:
@@ -94,7 +102,7 @@ class Bar(Meter):
             self.bar = None
 
 
-def meter(title: str) -> Progress:
+def meter(title: str) -> Meter:
     """The form that fits stderr."""
     return Bar(title) if sys.stderr.isatty() else Lines(title)
 

@@ -162,12 +162,13 @@ def agreement(sums: np.ndarray) -> np.ndarray:
 
 
 def mean_f1(sums: np.ndarray) -> np.ndarray:
-    """The mean of the classes' F1, of those that occur on either side."""
+    """The mean of the classes' F1, of those that occur on either side; none where all gold is of one class."""
     cells = square(sums)
     both = cells.sum(-1) + cells.sum(-2)
     right = np.diagonal(cells, axis1=-2, axis2=-1)
     each_class = np.where(both > 0, 2 * right / np.maximum(both, 1e-300), 0.0)
-    return _divided(each_class.sum(-1), (both > 0).sum(-1))
+    value = _divided(each_class.sum(-1), (both > 0).sum(-1))
+    return np.where((cells.sum(-1) > 0).sum(-1) > 1, value, np.nan)
 
 
 def correlation(sums: np.ndarray) -> np.ndarray:

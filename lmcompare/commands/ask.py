@@ -24,7 +24,10 @@ Task = Annotated[
 Submission = Annotated[
     Path | None,
     typer.Option(
-        "--submission", help="Write the answers as GLUE's server takes them (.zip), or SQuAD's (.json)."
+        "--submission",
+        help="Write the answers as GLUE's server takes them (.zip), or SQuAD's (.json). Of what is there already, "
+        "that which the runs answer is replaced and the zip's other tables stay; FILE.json beside it says which run "
+        "and model each is of.",
     ),
 ]
 ZeroShot = Annotated[

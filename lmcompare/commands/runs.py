@@ -66,7 +66,8 @@ def pretrain(
 
     kept: dict[str, Any] = {"out": out, "force": force, "allow_change": allow_change}
     kept["asked"] = configs.assign({}, set_).get("tokenizer")
-    console.show_run(experiment(settings, progress=progress("pretrain"), data=data, **kept), json_)
+    meter = progress("pretrain")
+    console.show_run(experiment(settings, progress=meter, data=data, **kept), json_, meter)
 
 
 @app.command()
@@ -215,13 +216,14 @@ def transfer(table: dict[str, Any], nproc: int, offline: bool, json_: bool, **ke
         from lmcompare.experiments.multitask import multitask
 
         meter = progress(f"{len(several.tasks)} tasks")
-        console.show_run(multitask(several, progress=meter, **kept), json_)
+        console.show_run(multitask(several, progress=meter, **kept), json_, meter)
         return
     settings = configs.resolve(configs.Transfer, table)
     console.spread(nproc)
     from lmcompare.experiments.transfer import transfer as experiment
 
-    console.show_run(experiment(settings, progress=progress(configs.task_name(settings.task)), **kept), json_)
+    meter = progress(configs.task_name(settings.task))
+    console.show_run(experiment(settings, progress=meter, **kept), json_, meter)
 
 
 @app.command()
@@ -267,7 +269,8 @@ def baseline(
         over = {"tokenizer": {"name": "words"}, "corpus": {"path": corpus}} if corpus else alike(like)
         table = configs.assign({"ngrams": {"name": name}, **over}, set_)
         counting = configs.resolve(configs.Counted, table)
-        console.show_run(count(counting, progress=progress(name), data=data, **kept), json_)
+        meter = progress(name)
+        console.show_run(count(counting, progress=meter, data=data, **kept), json_, meter)
         return
     from lmcompare.experiments.baseline import baseline as experiment
 
@@ -275,4 +278,4 @@ def baseline(
     table = configs.assign({"baseline": {"name": name}, "task": {"name": task}}, set_)
     settings = configs.resolve(configs.Baseline, table if seed is None else table | {"seed": seed})
     meter = progress(configs.task_name(settings.task))
-    console.show_run(experiment(settings, progress=meter, data=data, **kept), json_)
+    console.show_run(experiment(settings, progress=meter, data=data, **kept), json_, meter)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from lmcompare.errors import UserError
 from lmcompare.experiments import studies
 from lmcompare.experiments.grid import LEDGER, Grid, record_of
 from lmcompare.experiments.multitask import records as records_in
+from lmcompare.experiments.suite import SUMMARY
+from lmcompare.report.suite import average_lines
 from lmcompare.results import Record
 
 # Of a config, what a name of an arm never tells: what it says anyhow, what each run of it has of its own, and what
@@ -90,15 +93,23 @@ def runs_in(path: Path) -> list[Path]:
 def of_study(folder: Path) -> summary.Comparison:
     """A study's finished runs, under the names that the study gave its arms; and what their models had learned."""
     ledger = files.read_json(folder / LEDGER)
-    found = [(entry["arm"], record_of(folder, entry)) for entry in ledger["runs"].values()]
+    entries, table = ledger["runs"].values(), folder / SUMMARY
+    suite = files.read_json(table) if table.is_file() else None
+    if suite is not None:  # what lies here besides was made in another way
+        entries = [entry for entry in entries if entry["run"] in suite["runs"]]
+    found = [(entry["arm"], record_of(folder, entry)) for entry in entries]
     rows = [(arm + taught(record), record) for arm, record in found]
-    return summary.summarize(
+    comparison = summary.summarize(
         rows,
         title=ledger["title"],
         quick=ledger["quick"],
         compare=[(a, b) for a, b in ledger.get("compare", ())],
         margin=ledger.get("margin"),
     )
+    if suite is None:
+        return comparison
+    title = f"{suite['title']}: first metrics only, not the suite's average"
+    return replace(comparison, title=title, notes=(*comparison.notes, *average_lines(suite)))
 
 
 def arm_names(records: list[Record]) -> list[str]:

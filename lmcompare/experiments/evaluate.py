@@ -1,6 +1,5 @@
 """`lmc eval`: a finished run answers a split again, or another task whose labels it knows."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,13 +9,14 @@ from safetensors.torch import load_file
 
 from lmcompare import device, evaluation, files, models, registry, results
 from lmcompare.config import Pretrain, Transfer
-from lmcompare.errors import ModelError, Skipped, UserError
+from lmcompare.errors import ModelError, UserError
 from lmcompare.experiments import multitask, ngrams
 from lmcompare.experiments.corpora import source, tokenize
-from lmcompare.experiments.task_data import data_folder
+from lmcompare.experiments.task_data import compared, data_folder, loaded
 from lmcompare.experiments.transfer import EVALUATION_BATCH, formatted, load_backend
 from lmcompare.progress import Progress
 from lmcompare.results import Record
+from lmcompare.tasks import checks, facts, official
 from lmcompare.text.material import Material
 from lmcompare.transfer.learner import TaskLearner
 from lmcompare.types import Example, Prediction, Split, Task
@@ -30,6 +30,8 @@ class Asked:
     split: Split
     examples: list[Example]
     warnings: list[str]
+    hash: str = ""
+    state: official.State | None = None  # beside what was published; None: the task is made here
 
 
 Answer = Callable[[Asked], list[Prediction]]
@@ -88,28 +90,38 @@ def evaluate(path: Path, split: str | None, *, data: Path | None = None, task: s
         if split not in (None, "dev"):
             raise UserError(f"{record.run}: a run over a corpus has the split dev alone, not {split!r}")
         return pretrained(record, data) if "objective" in record.config else counted(record, data)
-    asked = ask(task_of(record, task, data), split)
+    asked = ask(record, task, task_of(record, task, data), split)
     return scored(record, asked, answering(record)(asked))
 
 
-def task_of(record: Record, name: str, data: Path | None) -> Task:
+def table_of(record: Record, name: str) -> dict[str, Any]:
     """The run's own task with its settings, or another one as it is by default."""
     own: dict[str, Any] = record.config["task"]
-    return registry.tasks.build(own if name in ("", own["name"]) else {"name": name}, data_folder(data))
+    return own if name in ("", own["name"]) else {"name": name}
 
 
-def ask(task: Task, split: str | None) -> Asked:
-    """One split of a task; the others may be missing."""
+def task_of(record: Record, name: str, data: Path | None) -> Task:
+    return registry.tasks.build(table_of(record, name), data_folder(data))
+
+
+def ask(record: Record, name: str, task: Task, split: str | None) -> Asked:
+    """One split of a task, held against what was published and what the run had; the others may be missing."""
     split = split or (task.report if task.report in task.splits else task.splits[0])
     if split not in task.splits:
         raise UserError(f"{task.name}: no split {split!r}; it has {', '.join(task.splits)} ({task.source})")
-    with warnings.catch_warnings(record=True) as raised:
-        warnings.simplefilter("always", Skipped)
-        examples = task.load(split)
-    for other in (w for w in raised if not issubclass(w.category, Skipped)):
-        warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
-    notes = [str(w.message) for w in raised if issubclass(w.category, Skipped)]
-    return Asked(task, split, examples, notes)
+    table = dict(registry.tasks.meant(table_of(record, name)))
+    cut = facts.of(table["name"]).cut
+    # Of a published split that was cut in two, a part alone could not be told.
+    parts = [other for other in task.splits if cut.get(other, other) == cut.get(split, split)]
+    splits, notes = loaded(task, parts)
+    odd, states = compared(task, table, splits)
+    only = {split: splits[split]}
+    notes += [*odd, *checks.inspect(only, task)]
+    digest = checks.digest(splits[split])
+    had = (record.result or {}).get("data_hashes", {}) if name in ("", record.config["task"]["name"]) else {}
+    if digest != had.get(split, digest):
+        notes.append(f"{task.name}: {split}: these are not the examples that {record.run} was made with")
+    return Asked(task, split, splits[split], notes, digest, states.get(split))
 
 
 def answering(record: Record) -> Answer:
@@ -169,9 +181,11 @@ def scored(record: Record, asked: Asked, predictions: list[Prediction]) -> dict[
     result = told(record, asked.split, len(predictions), metrics, undefined, predictions)
     return result | {
         "task": task.name,
+        "data_hashes": {asked.split: asked.hash},
+        "data_state": {asked.split: asked.state} if asked.state else {},
+        "warnings": asked.warnings,
         **({"by_group": groups} if groups else {}),
         **({"folds": folds} if folds else {}),
-        **({"warnings": asked.warnings} if asked.warnings else {}),
     }
 
 
@@ -207,6 +221,7 @@ def told(
     undefined: dict[str, str],
     predictions: list[Prediction],
 ) -> dict[str, Any]:
+    """What every evaluation says; of a corpus, which `evaluate` takes only as it was, there is no more to say."""
     return {
         "run": record.run,
         "task": (record.result or {}).get("task"),
@@ -214,5 +229,8 @@ def told(
         "examples": examples,
         "metrics": metrics,
         "undefined": undefined,
+        "data_hashes": {},
+        "data_state": {},
+        "warnings": [],
         "predictions": predictions,
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lmcompare import files, micro, registry, results, signals, workers
-from lmcompare.config import fingerprint
+from lmcompare.config import fingerprint, task_name
 from lmcompare.errors import UserError
 from lmcompare.experiments import studies
 from lmcompare.experiments.task_data import data_folder
@@ -37,8 +37,10 @@ class Grid:
         at_once: int | None = None,
         data: Path | None = None,
         force: bool = False,
+        keep: bool = False,  # what the folder holds of other tasks and seeds
     ) -> None:
         self.study, self.folder, self.note, self.data, self.force = study, folder, note, data, force
+        self.keep = keep
         self.cores = workers.cores()
         self.at_once = at_once or self.cores
 
@@ -49,7 +51,7 @@ class Grid:
         with signals.watched(), results.locked(self.folder):
             studies.check(self.study)
             studies.check_models(self.study)
-            self.ledger = Ledger(self.folder, self.study, fresh=self.force)
+            self.ledger = Ledger(self.folder, self.study, fresh=self.force, keep=self.keep)
             self.waiting: deque[workers.Waiting] = deque()
             self.made: dict[Key, tuple[str, Record]] = {}
             self.lost: list[tuple[str, Record]] = []
@@ -156,18 +158,21 @@ class Ledger:
     """A study's list of its runs, so that a second call makes only what is missing. A key holds the whole config, the
     code that makes the embedded suite, and what the local data and models look like: what has changed is made again."""
 
-    def __init__(self, folder: Path, study: studies.Study, *, fresh: bool) -> None:
+    def __init__(self, folder: Path, study: studies.Study, *, fresh: bool, keep: bool = False) -> None:
         self.folder, self.path = folder, folder / LEDGER
         told = {"quick": study.quick, "compare": study.compare, "margin": study.margin}
         self.table: dict[str, Any] = {"title": study.title, **told, "runs": {}}
         self.known: dict[str, Any] = {}
-        if self.path.is_file() and not fresh:
+        if self.path.is_file() and (keep or not fresh):
             before = files.read_json(self.path)
             if before["title"] != study.title:
                 raise UserError(
                     f"{folder}: holds another study, {before['title']!r}; name this file otherwise"
                 )
-            self.known = before["runs"]
+            self.known = {} if fresh else before["runs"]
+            if keep:
+                runs = before["runs"].items()
+                self.table["runs"] = {key: entry for key, entry in runs if beside(folder, entry, study)}
 
     def record(self, key: str) -> Record | None:
         entry = self.known.get(key)
@@ -198,6 +203,15 @@ def followers(runs: dict[int, Job], starts: dict[str, str]) -> dict[Key, list[in
         if job["kind"] == "transfer" and job["task"] in starts:
             found.setdefault(place[job["arm"], job["seed"], starts[job["task"]]], []).append(number)
     return found
+
+
+def beside(folder: Path, entry: dict[str, Any], study: studies.Study) -> bool:
+    """Whether a run on the list is there, and none that the study asks for itself."""
+    if "reason" not in entry and not results.finished(folder / entry["run"]):
+        return False
+    config = record_of(folder, entry).config
+    ours = entry["arm"] in [arm.name for arm in study.arms]
+    return not (ours and task_name(config["task"]) in study.tasks and config["seed"] in study.seeds)
 
 
 def record_of(folder: Path, entry: dict[str, Any]) -> Record:

@@ -2,12 +2,12 @@
 backend sees it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from lmcompare import models, registry
-from lmcompare.errors import UserError
+from lmcompare.errors import Missing, UserError
 from lmcompare.experiments.blueprint import Pieces
 from lmcompare.experiments.task_data import TaskData, data_folder, read_task
 from lmcompare.tasks import facts
@@ -15,7 +15,7 @@ from lmcompare.types import Example, Split, Task, View
 
 LENGTH = 512  # tokens of the views that are shown
 SHOWN = 8  # views of one example, and classes of a task, that are shown
-COLUMNS = ["name", "kind", "where", "splits", "metrics", "labels", "license", "hub", "about"]
+COLUMNS = ["name", "kind", "where", "found", "gone", "splits", "metrics", "labels", "license", "hub", "about"]
 
 
 def rows(data: Path | None) -> list[dict[str, Any]]:
@@ -23,10 +23,10 @@ def rows(data: Path | None) -> list[dict[str, Any]]:
     found = []
     for name in registry.tasks.names():
         told = facts.of(name)
-        where = "made here" if told.made else facts.where(name, data_folder(data))
-        cells = name, told.kind, where, dict(told.splits), [*told.metrics]
-        more = [*told.labels], told.license, told.hub, told.about
-        found.append(dict(zip(COLUMNS, (*cells, *more), strict=True)))
+        where, here = facts.look(name, data_folder(data))
+        place = "made here" if told.made else where, [*here], facts.gone(told, here)
+        more = dict(told.splits), [*told.metrics], [*told.labels], told.license, told.hub, told.about
+        found.append(dict(zip(COLUMNS, (name, told.kind, *place, *more), strict=True)))
     return found
 
 
@@ -34,8 +34,12 @@ def describe(
     table: dict[str, Any], data: Path | None, *, backend: str = "", model: str = ""
 ) -> dict[str, Any]:
     """A task's facts, its sizes beside those published, the balance of what it trains on, and one example as a backend
-    sees it: with whole words in place of pieces, or as a model of it cuts them."""
-    found, told = read_task(table, data, needed=()), facts.of(registry.tasks.meant(table)["name"])
+    sees it: with whole words in place of pieces, or as a model of it cuts them. Without its data, the facts alone."""
+    told = facts.of(registry.tasks.meant(table)["name"])
+    try:
+        found = read_task(table, data, needed=())
+    except Missing as error:
+        return known(registry.tasks.meant(table)["name"], told, str(error))
     task = found.task
     part = "train" if "train" in found.splits else next(iter(found.splits))
     example = found.splits[part][0]
@@ -56,25 +60,48 @@ def describe(
         "warnings": found.warnings,
         "backend": reader.name,
     }
+    away = facts.gone(told, found.splits)
     shown = [f"{reader.name} sees  {seen(reader, view)}" for view in views[:SHOWN]]
     if len(views) > SHOWN:
         shown.append(f"(and {len(views) - SHOWN:,} more such views)")
-    answered = f"{' ' * len(reader.name)} answer {answer(task, example)}"
-    return told_of | {"text": [*lines(told_of, found, part), "", *shown, answered]}
+    absent = "not published" if told.cut.get(part, part) in told.unlabelled else "blank in this copy"
+    answered = f"{' ' * len(reader.name)} answer {answer(task, example, absent)}"
+    return told_of | {"text": [*lines(told_of, found, part, away), "", *shown, answered]}
 
 
-def lines(told: dict[str, Any], found: TaskData, part: Split) -> list[str]:
+def known(name: str, told: facts.Facts, why: str) -> dict[str, Any]:
+    """What there is to tell of a task whose data is not here."""
+    described: dict[str, Any] = {
+        "task": name,
+        "kind": told.kind,
+        "about": told.about,
+        "labels": [*told.labels],
+        "metrics": [*told.metrics],
+        "license": told.license,
+        "published": dict(told.splits),
+        "missing": why,
+    }
+    counts = [f"{split} {count:,}" if count else split for split, count in told.splits.items()]
+    return described | {
+        "text": [*head(described), f"published: {', '.join(counts)}", f"data: missing; {why}"]
+    }
+
+
+def head(told: dict[str, Any]) -> list[str]:
     keys = ("task", "kind", "about", "labels", "metrics", "license", "source")
-    head = [
+    return [
         f"{key}: {', '.join(told[key]) if isinstance(told[key], list) else told[key]}"
         for key in keys
-        if told[key]
+        if told.get(key)
     ]
+
+
+def lines(told: dict[str, Any], found: TaskData, part: Split, away: Collection[Split]) -> list[str]:
     sizes = [f"{split}: {size(count, told, split)}" for split, count in found.sizes.items()]
-    kept = {s: count for s, count in told["published"].items() if s not in found.sizes and count}
+    kept = {split: count for split, count in told["published"].items() if split in away and count}
     gone = [f"{split}: not here; {count:,} were published" for split, count in kept.items()]
     return [
-        *head,
+        *head(told),
         *sizes,
         *gone,
         *balanced(told["balance"][part], part),
@@ -84,7 +111,7 @@ def lines(told: dict[str, Any], found: TaskData, part: Split) -> list[str]:
 
 def size(count: int, told: dict[str, Any], split: Split) -> str:
     published, state = told["published"].get(split), told["state"].get(split, "unknown")
-    beside = f" of {published:,}" if published not in (None, count) else ""
+    beside = f" of {published:,}" if published is not None and count < published else ""
     return f"{count:,}{beside} examples" + (f" ({state})" if state != "unknown" else "")
 
 
@@ -142,10 +169,10 @@ def seen(backend: Any, view: View) -> str:
     return " ".join(map(form, view.ids))
 
 
-def answer(task: Task, example: Example) -> Any:
+def answer(task: Task, example: Example, absent: str = "blank in this copy") -> Any:
     from lmcompare.evaluation import gold
 
     told = gold(example)
     if told is None:
-        return "not published"
+        return absent
     return example.options[told] if task.kind == "choice" else told

@@ -1,9 +1,11 @@
 """`lmc eval RUN... --submission`: the files that a test's owners take, checked row by row before any is written.
 
 GLUE's server takes one zip with eleven tables, which several runs fill; what no run answers is named and never made up.
-SQuAD's takes one JSON object, the answer to each question by its id.
+SQuAD's takes one JSON object, the answer to each question by its id. What is there already is replaced where the runs
+answer it, and beside it stands a trace: which run and model each file is of.
 """
 
+import hashlib
 import io
 import json
 import math
@@ -29,6 +31,8 @@ HEADER = "index\tprediction"
 WHEN = (1980, 1, 1, 0, 0, 0)  # the same answers are the same bytes
 MODE = 0o644 << 16
 
+TRACE = ("file", "run", "model", "task", "split", "rows", "data_hash", "sha256")
+
 Result = dict[str, Any]
 
 
@@ -51,8 +55,11 @@ def submit(
 def board(records: Sequence[Record], out: Path, split: str | None, *, task: str, data: Path | None) -> Result:
     """GLUE's zip. One that is there already is added to: its tables stay where no run answers them anew."""
     before = earlier(out)
+    traced = traces(out, before)
     pages: dict[str, str] = {}
     missing: dict[str, str] = {}
+    notes: dict[str, None] = {}
+    whose: dict[str, Record] = {}
     told: list[Result] = []
     for record in records:
         answer = None
@@ -61,23 +68,22 @@ def board(records: Sequence[Record], out: Path, split: str | None, *, task: str,
             if isinstance(asked, str):
                 missing[sheet.file] = asked
                 continue
-            if sheet.file in pages:
-                raise UserError(f"{sheet.file}: several of the runs answer it; give one run a task")
+            if (other := whose.setdefault(sheet.file, record)) is not record:
+                raise UserError(
+                    f"runs {other.path} and {record.path} both answer {sheet.file}; leave one out"
+                )
             answer = answer or evaluate.answering(record)
             pages[sheet.file] = page(sheet, asked, answer(asked))
-            row = {"file": sheet.file, "run": record.run, "task": sheet.task, "split": sheet.split}
-            told.append(row | {"rows": len(asked.examples)})
+            told.append(traced_to(record, asked, sheet.file, pages[sheet.file], traced))
+            notes |= dict.fromkeys(asked.warnings)
     if not pages:
         raise DataError("; ".join(f"{file}: {why}" for file, why in missing.items()))
     whole = before | pages
-    files.write(out, packed(whole))
+    kept = [traced[file] for file in before if file not in pages]
+    written(out, {out: packed(whole)}, [*told, *kept])
     lacking = {sheet.file: f"no run on {sheet.by[0]}" for sheet in SHEETS} | missing
-    return {
-        "submission": str(out),
-        "files": told,
-        "kept": [file for file in before if file not in pages],
-        "missing": {file: why for file, why in lacking.items() if file not in whole},
-    }
+    gone = {file: why for file, why in lacking.items() if file not in whole}
+    return {"submission": str(out), "files": told, "kept": kept, "missing": gone, "warnings": [*notes]}
 
 
 def wanted(record: Record, task: str, split: str | None) -> list[Sheet]:
@@ -106,7 +112,7 @@ def ask(record: Record, sheet: Sheet, data: Path | None) -> Asked | str:
         return str(error)
     if sheet.split not in task.splits:
         return f"no {sheet.split} in {task.source}"
-    return evaluate.ask(task, sheet.split)
+    return evaluate.ask(record, sheet.task, task, sheet.split)
 
 
 def page(sheet: Sheet, asked: Asked, predictions: Sequence[Prediction]) -> str:
@@ -187,7 +193,7 @@ def plausible(file: str, text: str) -> bool:
 
 def answers(record: Record, out: Path, split: str | None, *, task: str, data: Path | None) -> Result:
     """SQuAD's JSON; beside it, where a question may have no answer, how much likelier none is than the best one."""
-    asked = evaluate.ask(evaluate.task_of(record, task, data), split)
+    asked = evaluate.ask(record, task, evaluate.task_of(record, task, data), split)
     if asked.task.kind != "span":
         raise UserError(
             f"--submission {out}: {asked.task.name} is no task of answers in a text; a .json holds those"
@@ -196,20 +202,79 @@ def answers(record: Record, out: Path, split: str | None, *, task: str, data: Pa
     by_id = {row["id"]: row["prediction"] for row in rows}
     if [*by_id] != [example.id for example in asked.examples]:
         raise DataError(f"{asked.task.source}: two questions of {asked.split} have the same id")
-    written = {out: by_id}
+    told: dict[Path, Any] = {out: by_id}
+    odds = out.with_suffix(".null_odds.json")
     if asked.task.unanswerable and all(row["scores"] for row in rows):
         # Without any answer to compare with, none is as likely as can be; JSON has no infinity.
-        written[out.with_suffix(".null_odds.json")] = {
-            row["id"]: min(doubt(row["scores"]), sys.float_info.max) for row in rows
-        }
-    if there := next((path for path in written if path.exists()), None):
-        raise UserError(f"{there}: is there already; give another name")
-    for path, content in written.items():
-        files.write(path, json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n")
-    told = {"run": record.run, "task": asked.task.name, "split": asked.split, "rows": len(rows)}
+        told[odds] = {row["id"]: min(doubt(row["scores"]), sys.float_info.max) for row in rows}
+    before = {path.name: answered(path) for path in (out, odds) if path.exists()}
+    traced = traces(out, before)
+    pages = {path: json.dumps(one, ensure_ascii=False, allow_nan=False) + "\n" for path, one in told.items()}
+    rewritten = [traced_to(record, asked, path.name, text, traced) for path, text in pages.items()]
+    kept = [row for row in traced.values() if row["file"] not in {path.name for path in pages}]
+    written(out, pages, [*rewritten, *kept])
+    told_of = {"submission": str(out), "files": rewritten, "kept": kept, "missing": {}}
+    return told_of | {"warnings": asked.warnings}
+
+
+def answered(path: Path) -> str:
+    """The text of an answer file that is there already; one that is something else is left alone."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text)
+    except (ValueError, OSError):
+        content = None
+    if not isinstance(content, dict) or not all(
+        isinstance(one, str | int | float) for one in content.values()
+    ):
+        raise UserError(f"{path}: is there already, and no submission to replace; give another name")
+    return text
+
+
+def beside(out: Path) -> Path:
+    return out.with_name(f"{out.name}.json")
+
+
+def traces(out: Path, before: Mapping[str, str]) -> dict[str, Result]:
+    """Of each file that is there already, which run and model it is of; None where nothing beside it tells, or what is
+    told is of another content."""
+    trace = beside(out)
+    try:
+        rows = {row["file"]: row for row in files.read_json(trace)["files"] if row.keys() == {*TRACE}}
+    except FileNotFoundError:
+        rows = {}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{trace}: is no list of whose answers {out.name} holds; take it away") from None
+    blank = dict.fromkeys(TRACE)
     return {
-        "submission": str(out),
-        "files": [{"file": path.name, **told} for path in written],
-        "kept": [],
-        "missing": {},
+        file: row if (row := rows.get(file, {})).get("sha256") == digest(text) else blank | {"file": file}
+        for file, text in before.items()
     }
+
+
+def traced_to(record: Record, asked: Asked, file: str, text: str, traced: Mapping[str, Result]) -> Result:
+    """Which run and model a file is of, to which data; and those of what it replaces."""
+    result = record.result or {}
+    return {
+        "file": file,
+        "run": record.run,
+        "model": result.get("model_hash") or result["backend"],
+        "task": asked.task.name,
+        "split": asked.split,
+        "rows": len(asked.examples),
+        "data_hash": asked.hash,
+        "sha256": digest(text),
+        "replaced": {key: old[key] for key in ("run", "model")} if (old := traced.get(file)) else None,
+    }
+
+
+def written(out: Path, contents: Mapping[Path, str | bytes], rows: Sequence[Result]) -> None:
+    """The files, and their trace; where it is older than they are, it does not match and tells nothing."""
+    for path, content in contents.items():
+        files.write(path, content)
+    told = [{key: row[key] for key in TRACE} for row in rows if row["run"] is not None]
+    files.write_json(beside(out), {"format": 1, "files": told})
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

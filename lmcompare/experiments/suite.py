@@ -12,10 +12,12 @@ from pydantic import Field
 from lmcompare import averages, files, models, registry, results
 from lmcompare import config as configs
 from lmcompare.config import Frozen, Table, fingerprint
-from lmcompare.errors import DataError, Skipped, UserError, unknown
+from lmcompare.errors import DataError, Missing, Skipped, UserError, unknown
 from lmcompare.experiments import studies
 from lmcompare.experiments.grid import Grid
+from lmcompare.experiments.suite_runs import earlier, task_of
 from lmcompare.experiments.task_data import data_folder
+from lmcompare.report.suite import missing_lines
 from lmcompare.results import Record
 from lmcompare.tasks import facts
 from lmcompare.types import Task
@@ -74,22 +76,26 @@ def run_suite(
     found = {task: look(task, settings[task], data) for task in suite.tasks}
     missing = {task: why for task, why in found.items() if isinstance(why, str)}
     there = {task: told for task, told in found.items() if isinstance(told, Task)}
-    notes = []
-    for task, reason in missing.items():
-        note(f"missing: {task}: {reason}")
     if not there:
         raise DataError(f"suite {asked.suite}: none of its tasks is here; {next(iter(missing.values()))}")
+    studies.check(plan(asked, suite, {task: settings[task] for task in there}, missing))
+    models.find(asked.model)  # one mistake, and not one a run
+    for line in missing_lines([{"task": task, "reason": why} for task, why in missing.items()]):
+        note(line)
+    notes = []
     for task in there:
         settings[task], told = at_most(task, settings[task], data)
         notes += told
     study = plan(asked, suite, {task: settings[task] for task in there}, missing)
-    studies.check(study)
-    models.find(asked.model)  # one mistake, and not one a run
     folder = out or results.root() / name_of(asked, own)
-    rows = Grid(study, folder, note=note, at_once=jobs, data=data, force=force).run()
+    grid = Grid(study, folder, note=note, at_once=jobs, data=data, force=force, keep=True)
+    made = [record for _, record in grid.run()]
     whole = configs.parse(Suite, configs.read_table(asked.suite, "suites"), f"suite {asked.suite}").tasks
-    table = facts_of(asked, study, folder, rows[0][1])
-    table |= summary(suite, whole, [record for _, record in rows], missing, notes)
+    order = [*dict.fromkeys([*whole, *suite.tasks])]
+    older, left = earlier(folder, study.arms[0].name, made, order)
+    records = sorted([*made, *older], key=lambda r: (order.index(task_of(r)), r.config["seed"]))
+    table = facts_of(asked, suite, study, folder, records)
+    table |= summary(suite, whole, records, missing, [*notes, *left])
     files.write_json(folder / SUMMARY, table)
     return table
 
@@ -134,6 +140,10 @@ def look(task: str, settings: Table, data: Path | None) -> Task | str:
     """The task, if there is something to learn from and to be judged by; else the reason why not."""
     try:
         found = registry.tasks.build({"name": task, **settings.get("task", {})}, data_folder(data))
+    except Missing:
+        where = data_folder(data)
+        place = f"none in {where}," if where else "no data folder is set (--data or LMC_DATA), and it is not"
+        return f"{place} on the hub or in its cache; `lmc show {task}` says which files would do"
     except DataError as error:
         return str(error)
     absent = [split for split in ("train", "dev") if split not in found.splits]
@@ -191,13 +201,17 @@ def check_mnli(asked: Asked, suite: Suite, settings: Mapping[str, Table], missin
 
 
 def name_of(asked: Asked, own: Table) -> str:
-    """The suite's folder: one for each way to use each model, whatever its seeds and tasks."""
+    """The suite's folder: one for each way to use each model. Calls for other seeds and tasks add to it."""
     stem = f"{Path(asked.suite).stem}-{asked.mode}-{asked.backend}{'-from-mnli' * asked.from_mnli}"
     alike = {"suite": asked.suite, "model": asked.model, "config": asked.config, "set": own}
     return f"{stem}-{fingerprint(alike)}"
 
 
-def facts_of(asked: Asked, study: studies.Study, folder: Path, run: Record) -> dict[str, Any]:
+def facts_of(
+    asked: Asked, suite: Suite, study: studies.Study, folder: Path, records: list[Record]
+) -> dict[str, Any]:
+    tasks = dict.fromkeys(map(task_of, records))
+    before = files.read_json(folder / SUMMARY).get("by_task", {}) if (folder / SUMMARY).is_file() else {}
     return {
         "format": FORMAT,
         "suite": Path(asked.suite).stem,
@@ -205,11 +219,13 @@ def facts_of(asked: Asked, study: studies.Study, folder: Path, run: Record) -> d
         "backend": asked.backend,
         "mode": asked.mode,
         "model": asked.model,
-        "weights": run.config.get("weights", "pretrained"),
+        "weights": records[0].config.get("weights", "pretrained"),
         "config": study.arms[0].config,
-        "by_task": study.by_task,
-        "seeds": study.seeds,
-        "from_mnli": list(study.starts),
+        "by_task": {
+            task: known for task in tasks if (known := study.by_task.get(task, before.get(task))) is not None
+        },
+        "seeds": sorted({record.config["seed"] for record in records}),
+        "from_mnli": [task for task in suite.from_mnli if asked.from_mnli and task in tasks],
         "folder": str(folder),
     }
 
@@ -220,10 +236,11 @@ def summary(
     """Scores and averages. `whole`: the tasks that the suite has, whichever of them were asked for."""
     by_task: dict[str, list[Record]] = {}
     for record in records:
-        by_task.setdefault(configs.task_name(record.config["task"]), []).append(record)
+        by_task.setdefault(task_of(record), []).append(record)
+    missing = {task: why for task, why in missing.items() if task not in by_task}
     scores = [averages.task_score(task, by_task[task], suite.counts.get(task, [])) for task in by_task]
     short = {task: [f"{task} is missing"] for task in missing}
-    short |= {task: ["not asked for: " + task] for task in whole if task not in suite.tasks}
+    short |= {task: ["not asked for: " + task] for task in whole if task not in {*suite.tasks, *by_task}}
     for score in scores:
         short[score.task] = parts(score, by_task[score.task])
         if score.start:
@@ -262,7 +279,7 @@ def parts(score: averages.TaskScore, records: list[Record]) -> list[str]:
 def failed(record: Record) -> dict[str, Any]:
     return {
         "run": record.run,
-        "task": configs.task_name(record.config["task"]),
+        "task": task_of(record),
         "seed": record.config["seed"],
         "reason": (record.failure or {}).get("reason") or "no reason is on record",
     }

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -53,26 +53,37 @@ def read_task(
     itself; one that has no labels cannot serve."""
     table = dict(registry.tasks.meant(table))
     task = registry.tasks.build(table, data_folder(data))
-    with warnings.catch_warnings(record=True) as raised:
-        warnings.simplefilter("always", Skipped)
-        splits = {split: task.load(split) for split in dict.fromkeys((*needed, *task.splits))}
+    splits, told = loaded(task, (*needed, *task.splits))
     for split in needed:
         if splits[split] and all(example.label is None for example in splits[split]):
+            cut = split == "dev" and "holdout" in registry.settings(registry.tasks.get(table["name"]))
             raise DataError(
                 f"{task.name}: its {split} split has no labels here ({task.source}), so there is nothing to "
                 f"{'learn from' if split == 'train' else 'choose the best step by'}; give one that has them"
+                + (", or cut one from train: --set task.holdout=0.1" if cut else "")
             )
-    for other in (w for w in raised if not issubclass(w.category, Skipped)):  # no part of a result
-        warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
-    told = [str(w.message) for w in raised if issubclass(w.category, Skipped)]
-    verdicts = official.verdicts(task, table, splits)
-    notes = [
-        *told,
-        *(f"{task.name}: {split}: {odd}" for split, (_, odd) in verdicts.items() if odd),
-        *checks.inspect(splits, task, facts.of(table["name"]).overlap),
-    ]
-    states = {split: state for split, (state, _) in verdicts.items()}
+    odd, states = compared(task, table, splits)
+    notes = [*told, *odd, *checks.inspect(splits, task, facts.of(table["name"]).overlap)]
     return TaskData(task, splits, notes, *checks.digests(splits), states)
+
+
+def loaded(task: Task, wanted: Iterable[Split]) -> tuple[dict[Split, list[Example]], list[str]]:
+    """Splits of a task, and what their reading had to say that belongs into a result."""
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always", Skipped)
+        splits = {split: task.load(split) for split in dict.fromkeys(wanted)}
+    for other in (w for w in raised if not issubclass(w.category, Skipped)):
+        warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
+    return splits, [str(w.message) for w in raised if issubclass(w.category, Skipped)]
+
+
+def compared(
+    task: Task, table: Mapping[str, Any], splits: Mapping[Split, list[Example]]
+) -> tuple[list[str], dict[Split, official.State]]:
+    """What is odd about the splits beside what was published, in sentences; and what each of them is."""
+    verdicts = official.verdicts(task, table, splits)
+    odd = [f"{task.name}: {split}: {odd}" for split, (_, odd) in verdicts.items() if odd]
+    return odd, {split: state for split, (state, _) in verdicts.items()}
 
 
 def figures(

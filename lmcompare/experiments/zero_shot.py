@@ -56,7 +56,7 @@ def zero_shot(
     facts = {"run": Path(model).resolve().name if of_run else model, "task": found.task.name, "split": split}
     how = {"heuristic": way, "backend": lm.name, "threshold": None, "chosen_on": None, "prompt": None}
     how |= {"words": None, **answered.how, "truncated": answered.cut}
-    return facts | told(found, split, answered, how | {"warnings": [*found.warnings, *lm.warnings]})
+    return facts | told(found, split, answered, how | {"warnings": lm.warnings})
 
 
 def told(found: TaskData, split: str, answered: Answered, how: dict[str, Any]) -> dict[str, Any]:
@@ -69,6 +69,9 @@ def told(found: TaskData, split: str, answered: Answered, how: dict[str, Any]) -
         "examples": len(examples),
         "metrics": values,
         "undefined": undefined,
+        "data_hashes": {split: found.hashes[split]},
+        "data_state": {split: found.states[split]} if split in found.states else {},
+        "warnings": found.warnings,
         "predictions": rows,
         "zero_shot": how | {"majority": {"metric": task.metrics[0], "value": floor}},
     }

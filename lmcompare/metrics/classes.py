@@ -35,6 +35,8 @@ def f1(gold: Sequence[str], predicted: Sequence[str], labels: Labels) -> float:
 def macro_f1(gold: Sequence[str], predicted: Sequence[str], labels: Labels) -> float:
     """Mean F1 of the classes that occur in gold or predictions."""
     pairs = list(paired(gold, predicted))
+    if len(set(gold)) == 1:  # it would be 1 for whoever always says the same
+        raise Undefined(f"one class: all gold labels are {gold[0]!r}")
     values = [class_f1(pairs, label) for label in sorted({*gold, *predicted})]
     return math.fsum(value for value in values if value is not None) / len(values)
 

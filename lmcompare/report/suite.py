@@ -1,6 +1,6 @@
 """A suite's result as lines for a person: points, with Matthews' and the other correlations times 100 like the rest."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from lmcompare.report.figures import counted, points, printable, spread
@@ -18,10 +18,8 @@ def suite_lines(result: dict[str, Any]) -> Iterator[str]:
     if rows:
         yield from columns(list(HEADS), [{head: head for head in HEADS}, *rows])
         yield f"Points on {splits(result['tasks'])}: mean over seeds ± sample standard deviation, median and best seed."
-    for average in result["averages"]:
-        yield printable(average_line(result["title"], average, result["tasks"]))
-    for missing in result["missing"]:
-        yield printable(f"missing: {missing['task']}: {missing['reason']}")
+    yield from average_lines(result)
+    yield from missing_lines(result["missing"])
     for failed in result["failed"]:
         yield printable(f"failed: {failed['task']}, seed {failed['seed']}: {failed['reason']}")
     for sentence in result["notes"]:
@@ -60,13 +58,37 @@ def standing(task: dict[str, Any]) -> list[str]:
     return found
 
 
-def average_line(title: str, average: dict[str, Any], tasks: list[dict[str, Any]]) -> str:
-    """By its name where it is whole; else what it is over, and that it is not the suite's score."""
+def average_lines(result: dict[str, Any]) -> Iterator[str]:
+    told = dict[str, None]()
+    for average in result["averages"]:
+        yield printable(average_line(result["title"], average, result["tasks"], told))
+        told |= dict.fromkeys(average["short"])
+
+
+def missing_lines(missing: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """A line for each cause, with all the tasks that have it."""
+    causes: dict[str, list[str]] = {}
+    for row in missing:
+        cause = row["reason"].replace(f"`lmc show {row['task']}`", "`lmc show TASK`")
+        causes.setdefault(cause, []).append(row["task"])
+    for cause, tasks in causes.items():
+        if len(tasks) == 1:
+            cause = cause.replace("`lmc show TASK`", f"`lmc show {tasks[0]}`")
+        yield printable(f"missing: {', '.join(tasks)}: {cause}")
+
+
+def average_line(
+    title: str, average: dict[str, Any], tasks: list[dict[str, Any]], told: Collection[str] = ()
+) -> str:
+    """By its name where it is whole; else what it is over, and that it is not the suite's score, with the reasons that
+    were not `told` before."""
     figure, over = spread(average["mean"], average["sd"]), counted(average["of"], "task")
     name = ", with ".join([average["name"], *taught(average, tasks)])
     if average["complete"]:
         return f"{title} score on {splits(tasks)}, {name}: {figure} over {over}"
-    short = "; ".join(average["short"])
+    new = [reason for reason in average["short"] if reason not in told]
+    above = ["reasons named above"] if len(new) < len(average["short"]) else []
+    short = "; ".join([*new, *above])
     return f"mean over {len(average['tasks'])} of {over} ({name}): {figure}, not the {title} score: {short}"
 
 

@@ -2,7 +2,7 @@
 
 import shutil
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from lmcompare.progress import clock
@@ -10,8 +10,8 @@ from lmcompare.progress import clock
 BESIDE = 60  # columns that a text needs beside a table, not to stand below
 
 
-def run_lines(result: dict[str, Any]) -> Iterator[str]:
-    """A run: how good, how long, where."""
+def run_lines(result: dict[str, Any], *, noted: Collection[str] = ()) -> Iterator[str]:
+    """A run: how good, how long, where. What was `noted` while it ran is not said again."""
     if result.get("already"):
         yield f"{result['run']} is finished already; --force makes it again."
     for split, metrics in result["metrics"].items():
@@ -24,7 +24,8 @@ def run_lines(result: dict[str, Any]) -> Iterator[str]:
     if mix := result.get("layer_mix"):
         yield "layer mix, embeddings first: " + " ".join(f"{w:.3f}" for w in mix)
     for sentence in result.get("warnings", []):
-        yield f"note: {sentence}"
+        if sentence not in noted:
+            yield f"note: {sentence}"
     yield f"{result['run']}, {clock(result['seconds'])}, {result['peak_memory_mb']} MB"
 
 
@@ -41,13 +42,15 @@ def shown(value: float) -> str:
 
 
 def evaluation_lines(result: dict[str, Any]) -> Iterator[str]:
-    yield f"{result['run']} on {result['split']}, {result['examples']} examples"
+    state = result["data_state"].get(result["split"], "unknown")
+    beside = f" ({state})" if state != "unknown" else ""
+    yield f"{result['run']} on {result['split']}, {result['examples']} examples{beside}"
     yield figures(result["metrics"], result["undefined"]) or "this split has no labels"
     if folds := result.get("folds"):
         counted = ", ".join(f"{label} as {other}" for label, other in folds.items())
         yield f"note: the task's labels are fewer than the run's: {counted}"
     yield from group_lines(result.get("by_group", {}))
-    for sentence in result.get("warnings", []):
+    for sentence in result["warnings"]:
         yield f"note: {sentence}"
     if how := result.get("zero_shot"):
         yield from zero_shot_lines(how)
@@ -63,12 +66,22 @@ def group_lines(groups: dict[str, Any]) -> Iterator[str]:
 def submission_lines(result: dict[str, Any]) -> Iterator[str]:
     """What was written, by which run; and what is not there to hand in."""
     for row in result["files"]:
-        yield f"{row['file']}: {row['rows']:,} answers of {row['run']} to {row['split']} of {row['task']}"
+        old = row["replaced"]
+        yield (
+            f"{row['file']}: {row['rows']:,} answers of {row['run']} to {row['split']} of {row['task']}"
+            + (f", in the place of those there ({whose(old)})" if old else "")
+        )
     if result["kept"]:
-        yield f"as they were: {', '.join(result['kept'])}"
+        yield "as they were: " + ", ".join(f"{row['file']} ({whose(row)})" for row in result["kept"])
     for file, why in result["missing"].items():
         yield f"missing: {file}: {why}"
+    for sentence in result["warnings"]:
+        yield f"note: {sentence}"
     yield result["submission"]
+
+
+def whose(row: dict[str, Any]) -> str:
+    return f"run {row['run']}, model {row['model'][:8]}" if row["run"] else "of which run is not known"
 
 
 def zero_shot_lines(how: dict[str, Any]) -> Iterator[str]:
@@ -103,8 +116,9 @@ def table_lines(listing: dict[str, Any]) -> Iterator[str]:
 
 def task_lines(rows: list[dict[str, Any]], width: int) -> Iterator[str]:
     """What each task is and where, and what it asks: beside it where the terminal is wide, else below."""
-    heads = {"name": "task", "kind": "kind", "where": "data", "sizes": "train / dev / test"}
-    first, *lines = columns([*heads], [heads, *(row | {"sizes": sizes(row["splits"])} for row in rows)])
+    heads = {"name": "task", "kind": "kind", "where": "data", "sizes": "published: train / dev / test"}
+    told = [row | {"where": there(row), "sizes": sizes(row["splits"])} for row in rows]
+    first, *lines = columns([*heads], [heads, *told])
     place = max(map(len, [first, *lines])) + 2
     yield first[:width]
     for line, row in zip(lines, rows, strict=True):
@@ -119,6 +133,13 @@ def task_lines(rows: list[dict[str, Any]], width: int) -> Iterator[str]:
 def wrapped(line: str, width: int, indent: int) -> list[str]:
     """A line that goes on below, from that place on."""
     return textwrap.wrap(line, width, subsequent_indent=" " * indent, break_on_hyphens=False)
+
+
+def there(row: dict[str, Any]) -> str:
+    """Where the data is; and of what is here in parts only, which."""
+    if row["where"] != "local" or not row["gone"]:
+        return row["where"]
+    return min(f"local: {', '.join(row['found'])}", f"local, no {', '.join(row['gone'])}", key=len)
 
 
 def sizes(splits: dict[str, int | None]) -> str:

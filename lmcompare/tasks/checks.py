@@ -13,6 +13,8 @@ from lmcompare.types import Example, Split, Task
 # What few tasks have: absent, it leaves the hash of an example as it was before there was such a thing.
 RARE = ("before", "after", "groups")
 KEYS = sorted(field.name for field in fields(Example))
+# What has no value where all gold labels are the same.
+VALUELESS = ("matthews", "r3", "macro_f1", "pearson", "spearman")
 
 
 def digest(examples: Iterable[Example]) -> str:
@@ -75,7 +77,8 @@ def _alone(examples: list[Example], task: Task) -> list[str]:
         found.append(f"{len(examples) - len(labels):,} of {len(examples):,} examples have no label")
     if labels and task.kind in ("classify", "score") and len(set(labels)) == 1:
         kind = "one class" if task.kind == "classify" else "one score"
-        found.append(f"{kind} only ({labels[0]!r}), so some metrics are undefined here")
+        none = " and ".join(name for name in task.metrics if name in VALUELESS)
+        found.append(f"{kind} only ({labels[0]!r}){none and f', so no value of {none} here'}")
     return found
 
 
@@ -84,7 +87,8 @@ def _against_train(
 ) -> list[str]:
     found = list[str]()
     inside = {_key(example, task) for example in examples}
-    if leaked := sum(_key(example, task) in inside for example in train):
+    # That a text is blank in both tells nothing.
+    if leaked := sum(_key(example, task) in inside for example in train if not _blank(example)):
         found.append(
             f"{task.name}: {leaked:,} of {len(train):,} train examples stand in {split} with the "
             f"same text ({'leakage, as published' if leaked == published else 'leakage'})"
@@ -113,17 +117,22 @@ def _empty(example: Example) -> bool:
     return not texts or not all(text.strip() for text in texts)
 
 
+def _blank(example: Example) -> bool:
+    return not any(text.strip() for text in (*example.texts, *example.options, *example.words))
+
+
 def _key(example: Example, task: Task) -> tuple[tuple[str, ...], ...]:
     """The texts without regard to case, white space or, where the task has none, order."""
-    texts = [_normal(text) for text in example.texts]
+    texts = [same_text(text) for text in example.texts]
     if task.symmetric:
         texts.sort()
     return (
         tuple(texts),
-        tuple(map(_normal, example.options)),
-        tuple(map(_normal, example.words)),
+        tuple(map(same_text, example.options)),
+        tuple(map(same_text, example.words)),
     )
 
 
-def _normal(text: str) -> str:
+def same_text(text: str) -> str:
+    """A text as it counts where texts are held against each other: without regard to case and white space."""
     return " ".join(text.casefold().split())

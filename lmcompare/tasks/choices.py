@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from lmcompare.errors import DataError, nearest
+from lmcompare.errors import DataError, Missing, nearest
 from lmcompare.tasks import choice_rows as rows
 from lmcompare.tasks import facts
 from lmcompare.tasks.choice_rows import Rows
@@ -159,7 +159,7 @@ def storycloze(
     folder = next((place for place in places if any(place.glob(names["val"]))), None)
     if folder is None:
         told = _nowhere(places, names["val"], "which its authors give out on request")
-        raise DataError(f"storycloze: {told}")
+        raise Missing(f"storycloze: {told}")
     test = ("test",) if any(folder.glob(names["test"])) else ()
     told = f"{folder}, train and dev cut from the {edition} validation part"
     return _task(

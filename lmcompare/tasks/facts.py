@@ -1,6 +1,6 @@
 """What is known of a task before any of its data is read: `lmc ls tasks` shows it, and the checks hold data to it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class Facts:
     unlabelled: tuple[Split, ...] = ()  # published without labels
     # Splits that nobody published, each with the one that it is cut from ("dev" from "train", or all from "all").
     cut: Mapping[Split, Split] = field(default_factory=dict)
-    # Training examples whose texts stand in another split as published: known, and no mistake of the copy.
+    # Training examples whose texts stand in another published split: known, and no mistake of the copy.
     overlap: Mapping[Split, int] = field(default_factory=dict)
 
 
@@ -54,12 +54,22 @@ def of(name: str) -> Facts:
 
 def where(name: str, data: Path | None) -> str:
     """Where its data is: local (or made here), in the cache of `datasets`, on the hub, missing; or the user's own."""
+    return look(name, data)[0]
+
+
+def look(name: str, data: Path | None) -> tuple[str, tuple[Split, ...]]:
+    """Where its data is, and the splits that were found there."""
     told = of(name)
     if not told.splits:
-        return "yours"
+        return "yours", ()
     try:
         with hub.shut():  # to look is not to fetch
-            registry.tasks.build({"name": name}, data)
+            return "local", tuple(registry.tasks.build({"name": name}, data).splits)
     except UserError:
-        return "missing" if not told.hub else "cached" if hub.cached(told.hub) else "hub"
-    return "local"
+        return "missing" if not told.hub else "cached" if hub.cached(told.hub) else "hub", ()
+
+
+def gone(told: Facts, found: Collection[Split]) -> list[Split]:
+    """The published splits, and those cut from one, of which nothing was found."""
+    here = {told.cut.get(split, split) for split in found} | {*found}
+    return [split for split in dict.fromkeys((*told.splits, *told.cut)) if split not in here]

@@ -143,7 +143,8 @@ def compare(
         return "relabelled", f"the published texts, but {_relabelled(trace, now, kept)}"
     # A text in another's place is missing from one bucket and too many in another, or both in the same one.
     least = -(-_differing(now.texts, kept.texts) // 2)
-    return "other", f"not the published texts: at least {least:,} of {rows:,} rows differ"
+    many = ", and perhaps all" if least == BUCKETS // 2 < rows else ""
+    return "other", f"not the published texts: at least {least:,} of {rows:,} rows differ{many}"
 
 
 @functools.cache
@@ -168,7 +169,9 @@ def _read(table: Mapping[str, Any]) -> Known:
 def _plain(table: Mapping[str, Any]) -> bool:
     """Whether no setting asks for other rows than the published ones."""
     schema = registry.settings(registry.tasks.get(table["name"]))
-    return all(key in NEUTRAL or value == schema[key].default for key, value in table.items())
+    # A share held out is put together again with what it was cut from, where the facts say that it is cut.
+    free = NEUTRAL if facts.of(table["name"]).cut else tuple(key for key in NEUTRAL if key != "holdout")
+    return all(key in free or value == schema[key].default for key, value in table.items())
 
 
 def _subset(source: str, splits: Sequence[Split]) -> bool:
@@ -193,12 +196,13 @@ def _relabelled(trace: Trace, now: Known, kept: Known) -> str:
     if now.classes and kept.classes and (other := _renamed(now.classes, kept.classes)):
         named = ", ".join(f"{theirs!r} is called {ours!r}" for theirs, ours in other.items())
         return f"with the names of classes exchanged: {named}"
-    least = _differing(now.labelled, kept.labelled)
+    least = buckets = _differing(now.labelled, kept.labelled)
     if now.classes and kept.classes:
         labels = now.classes.keys() | kept.classes.keys()
         counts = [now.classes.get(c, (0, ""))[0] - kept.classes.get(c, (0, ""))[0] for c in labels]
         least = max(least, sum(count for count in counts if count > 0))
-    return f"at least {least:,} of {len(trace.labels):,} rows under another label"
+    many = ", and perhaps all" if buckets == BUCKETS and least < len(trace.labels) else ""
+    return f"at least {least:,} of {len(trace.labels):,} rows under another label{many}"
 
 
 def _renamed(

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import chain
-from operator import itemgetter
 from pathlib import Path
 
 from lmcompare import randomness
@@ -94,10 +93,10 @@ def _rows(form: Published, held: Stored, split: Split, prefix: str = "") -> Item
 
 def make(
     form: Published, found: Found, *, limit: int | None, on_bad_row: OnBadRow, holdout: float = 0.0,
-    change: Callable[[str], str] | None = None, remark: str = "",
+    change: Callable[[str], str] | None = None, drawn: Callable[[str], str] | None = None, remark: str = "",
 ) -> Task:  # fmt: skip
     """The task. `holdout` is the share that goes into each split that nobody published; `change` is done to every text
-    after the drawing."""
+    after the drawing, which goes by what `drawn` makes of it."""
     facts, cut = form.facts, form.facts.cut
     at_least_one(form.name, limit)
     if cut and not 0 < holdout < 0.5:
@@ -108,17 +107,18 @@ def make(
 
     @cache  # two splits may be cut from one; the examples are the same objects
     def ranked(base: Split) -> Ranked:
-        return read(form, base, found.parts[base], limit=None if cut else limit, on_bad_row=on_bad_row)
+        most = None if cut else limit
+        return read(form, base, found.parts[base], limit=most, on_bad_row=on_bad_row, drawn=drawn)
 
     def load(split: Split) -> list[Example]:
         if split not in splits:
             raise DataError(
                 f"{found.told}: {form.name} has no split {split!r} here; {nearest(split, splits)}"
             )
-        drawn = drawn_for(split, ranked(cut.get(split, split)), cut, holdout)
+        mine = drawn_for(split, ranked(cut.get(split, split)), cut, holdout)
         if form.by_class:
-            drawn = sorted(drawn, key=itemgetter(0))
-        shown = [example for _, example in drawn[:limit]]
+            mine = sorted(mine, key=lambda one: (one[0], one[1].id))
+        shown = [example for _, example in mine[:limit]]
         return [replace(one, texts=tuple(map(change, one.texts))) for one in shown] if change else shown
 
     made = [f"{split} cut from {base}" for split, base in cut.items() if split in splits]
@@ -137,9 +137,11 @@ def make(
 
 
 def read(
-    form: Published, split: Split, part: Part, *, limit: int | None = None, on_bad_row: OnBadRow = "error"
-) -> Ranked:
-    """The examples of a published split, with their ranks where anything is drawn by them."""
+    form: Published, split: Split, part: Part, *, limit: int | None = None, on_bad_row: OnBadRow = "error",
+    drawn: Callable[[str], str] | None = None,
+) -> Ranked:  # fmt: skip
+    """The examples of a published split, with their ranks where anything is drawn by them: of what `drawn` makes of the
+    texts, and of the texts themselves where that leaves nothing."""
     without = 0
 
     def found() -> Iterator[Example | DataError]:
@@ -158,7 +160,14 @@ def read(
             f"{form.name}: {split}: {without:,} rows left out, on whose label their annotators did not agree"
         )
         warnings.warn(told, Skipped, stacklevel=3)
-    return [(rank_of(one.texts, one.id) if form.facts.cut else 0, one) for one in good]
+    if not form.facts.cut:
+        return [(0, one) for one in good]
+    return [(rank_of(seen(one.texts, drawn), one.id), one) for one in good]
+
+
+def seen(texts: tuple[str, ...], drawn: Callable[[str], str] | None) -> tuple[str, ...]:
+    left = texts if drawn is None else tuple(map(drawn, texts))
+    return left if any(text.strip() for text in left) else texts
 
 
 def _example(form: Published, split: Split, item: Item) -> Example | DataError | None:

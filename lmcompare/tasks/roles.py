@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lmcompare.errors import DataError, nearest
+from lmcompare.errors import DataError, Missing, nearest
 from lmcompare.metrics.tags import MARK
 from lmcompare.tasks import facts
 from lmcompare.tasks.facts import Facts
@@ -117,7 +117,7 @@ def _found(data: Path | None, given: dict[Split, str]) -> dict[Split, list[Path]
             files[split] = paths
         if split not in files and split != "test":
             looked = f"in {', '.join(map(str, places))}" if places else "no data folder is set"
-            raise DataError(
+            raise Missing(
                 f"srl: looked for {split}.conll, or a folder {split}/ of _conll files ({looked}); give --data FOLDER "
                 f"(or LMC_DATA) that holds them, or --set task.{split}=PATH"
             )

@@ -198,7 +198,7 @@ def part_of(form: Form, parts: Parts, split: Split, absent: DataError | None) ->
     if split in parts:
         return parts[split]
     if absent is not None and split in form.facts.splits:
-        raise absent
+        raise DataError(f"{form.name}: its {split} split is SQuAD's, which is not here: {absent}")
     raise DataError(f"{form.name} has no split {split!r} here; it has {', '.join(parts)}")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lmcompare import hub
-from lmcompare.errors import DataError, nearest
+from lmcompare.errors import DataError, Missing, nearest
 from lmcompare.text.tables import Row
 from lmcompare.types import Split
 
@@ -65,7 +65,7 @@ def stored(
     elif name:
         told, found = f"hub: {name}", hub.load(name, None, what=what, local=local)
     else:
-        raise DataError(f"{what}: {local}")
+        raise Missing(f"{what}: {local}")
     if not isinstance(found, dict):
         raise DataError(f"{told}: one table without splits; save a DatasetDict with train and validation")
     tables = {

@@ -5,6 +5,7 @@ them. JSON Lines: an object a line. These three may be gzipped. A bad row stops 
 `on_bad_row="skip"`, is left out and named in `Table.skipped`.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,11 @@ from lmcompare.text.lines import fault, lines, regular_file
 from lmcompare.text.quoted import Record
 
 OnBadRow = Literal["error", "skip"]
+# What parts fields, by the endings of names · what it is called.
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+CALLED = {",": "comma", "\t": "tab", ";": "semicolon"}
+NUMBER = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?")
+SENTENCE = 4  # words: the name of a column has fewer
 ENDINGS = (".tsv", ".csv", ".jsonl", ".parquet")  # of the names of tables
 
 
@@ -190,11 +196,44 @@ def _header(path: Path, record: Record, wanted: Sequence[str]) -> tuple[str, ...
         raise fault(path, number, column, f"column {twice[0]!r} stands twice; rename one of them")
     for name in wanted:
         if name not in names:
+            if odd := other_separator(path, names):
+                raise fault(path, number, 1, odd)
+            if not {*wanted} & {*names} and looks_like_data(names):
+                what = f"line {number} does not look like a header ({shown(names)})"
+                raise fault(
+                    path, number, 1, f"{what}; no column {name!r}: add a line with the columns' names"
+                )
             raise fault(
                 path, number, 1, f"no column {name!r}; {nearest(name, names)} (the header has "
                 f"{', '.join(map(repr, names[:20]))})"
             )  # fmt: skip
     return tuple(names)
+
+
+def other_separator(path: Path, names: Sequence[str]) -> str:
+    """What is wrong where a header is one field because its names are parted by something else; "" elsewhere."""
+    plain = path.with_suffix("") if path.suffix == ".gz" else path
+    meant = SEPARATORS.get(plain.suffix)
+    found = [mark for mark in "\t;," if mark != meant and len(names) == 1 and mark in names[0]]
+    if not meant or not found:
+        return ""
+    fitting = [suffix for suffix, mark in SEPARATORS.items() if mark == found[0]]
+    mend = f"let its name end in {fitting[0]}, or save it" if fitting else "save it"
+    return (
+        f"the header is a single field with a {CALLED[found[0]]} in it ({shown(names)}), where a {CALLED[meant]} parts "
+        f"fields; {mend} with {CALLED[meant]}s"
+    )
+
+
+def looks_like_data(names: Sequence[str]) -> bool:
+    """Whether what should be the names of columns holds sentences or numbers."""
+    return any(len(name.split()) >= SENTENCE or NUMBER.fullmatch(name) for name in names)
+
+
+def shown(names: Sequence[str]) -> str:
+    """A few names, shortened."""
+    cut = [repr(name if len(name) <= 30 else f"{name[:30]}…") for name in names[:3]]
+    return ", ".join([*cut, "…"] if len(names) > 3 else cut)
 
 
 def _rows(

@@ -3,6 +3,8 @@
 import io
 import os
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -92,6 +94,49 @@ def test_f38_damaged_parquet(tmp_path: Path) -> None:
         refused(write(tmp_path / f"{name}.parquet", spoilt), "1:1", "not a whole Parquet file")
     with pytest.raises(UserError, match="by its name"):
         load(write(tmp_path / "a.parquet.gz", b"x"))
+
+
+# The file as it would be with each byte changed in turn. What ends the process must not end the tests.
+CHANGED = """
+import sys
+from pathlib import Path
+from lmcompare.errors import DataError
+from lmcompare.text import parquet
+path, begin, changes = Path(sys.argv[1]), int(sys.argv[2]), list(map(int, sys.argv[3:]))
+whole = path.read_bytes()
+for at in range(begin, len(whole)):
+    for change in changes:
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ change]) + whole[at + 1:])
+        print(at, change, flush=True)
+        try:
+            list(parquet.stream(path)[1])
+        except DataError as error:
+            assert str(error).startswith(f"{path}:"), error
+print("all")
+"""
+
+
+def each_byte_changed(path: Path, made: bytes, begin: int, changes: list[int]) -> None:
+    said = [str(write(path, made)), str(begin), *map(str, changes)]
+    done = subprocess.run([sys.executable, "-c", CHANGED, *said], capture_output=True, text=True, check=False)
+    last = done.stdout.splitlines()[-1:]
+    assert done.returncode == 0 and last == ["all"], f"byte and change {last}: {done.stderr[-500:]}"
+
+
+def test_f38_a_changed_byte_in_the_footer_of_a_parquet_file(tmp_path: Path) -> None:
+    """The descriptions of columns in it once ended the process."""
+    made = packed(labelled(*"ab" * 5))
+    footer = len(made) - 8 - int.from_bytes(made[-8:-4], "little")
+    each_byte_changed(tmp_path / "a.parquet", made, footer, [1])
+
+
+@pytest.mark.full
+def test_f38_any_changed_byte_in_a_parquet_file(tmp_path: Path) -> None:
+    for name, size in (("a", 40), ("b", 3)):
+        made = parquet_of(
+            {"text": [f"t {n}" for n in range(40)], "label": ["x", "y"] * 20}, row_group_size=size
+        )
+        each_byte_changed(tmp_path / f"{name}.parquet", made, 0, [1, 2, 16, 127, 128, 255])
 
 
 # F39: any bytes at all

@@ -83,6 +83,34 @@ def test_f26_columns(tmp_path: Path, ending: str) -> None:
     assert {e.label for e in found.splits["train"]} == {"a", "b"}
 
 
+@pytest.mark.parametrize("said", [SAID, {"kind": None, "text": "", "label": ""}])
+@pytest.mark.parametrize(
+    ("ending", "mark", "says"),
+    [
+        ("csv", ";", "with a semicolon in it .* save it with commas"),
+        ("csv", "\t", r"with a tab in it .* let its name end in \.tsv"),
+        ("tsv", ",", r"with a comma in it .* let its name end in \.csv"),
+        ("tsv", ";", "with a semicolon in it .* save it with tabs"),
+    ],
+)
+def test_f26_another_separator(
+    tmp_path: Path, ending: str, mark: str, says: str, said: dict[str, Any]
+) -> None:
+    rows = content("tsv", labelled(*"ab" * 10)).decode().replace("\t", mark)
+    refused(write(tmp_path / f"a.{ending}", rows), "1:1", f"the header is a single field {says}", **said)
+
+
+def test_f26_no_header(tmp_path: Path) -> None:
+    rows = "".join(f"this is the text {n},{'ab'[n % 2]},{'long ' * 20}\n" for n in range(20))
+    path = write(tmp_path / "a.csv", rows)
+    says = (
+        r"line 1 does not look like a header \('this is the text 0', 'a', 'long long long long long long …'\)"
+    )
+    refused(path, "1:1", f"{says}; no column 'text': add a line")
+    refused(path, "1:1", rf"{says}; add one, .*task\.columns=\[", kind=None, text="", label="")
+    assert load(path, columns=["text", "label", "more"]).task.labels == ("a", "b")
+
+
 def test_f26_a_parquet_file_without_rows_or_with_a_column_twice(tmp_path: Path) -> None:
     schema = pyarrow.schema([("text", pyarrow.string()), ("label", pyarrow.string())])
     refused(write(tmp_path / "a.parquet", packed([], schema=schema)), "1:1", "at least one row")
@@ -219,6 +247,16 @@ def test_f31_labels_spelled_in_two_ways(tmp_path: Path, ending: str) -> None:
     assert load(path, labels=["Good", "good", "bad"]).task.labels == ("Good", "good", "bad")
 
 
+@pytest.mark.parametrize("again", ["1.0", "01", "1e0", "+1"])
+def test_f31_one_number_written_in_two_ways(tmp_path: Path, again: str) -> None:
+    path = write(tmp_path / "a.csv", content("csv", labelled("1", "0", again, *["0"] * 20)))
+    refused(path, "4:8", f"'{re.escape(again)}' is spelled '1' in line 2; spell them alike, or list both")
+    assert load(path, labels=["1", again, "0"]).task.labels == ("1", again, "0")
+    far = str(2**53)
+    found = load(write(tmp_path / "b.csv", content("csv", labelled(*[far, f"{2**53 + 1}", "1e400"] * 9))))
+    assert len(found.task.labels) == 3
+
+
 @pytest.mark.parametrize("label", ["4,5", "1e999", "nan", "inf", "half", "\u0663"])
 def test_f31_scores_that_are_none(tmp_path: Path, label: str) -> None:
     for ending, place in (("tsv", "3:8"), ("jsonl", "2:1"), ("parquet", "2:2")):
@@ -335,6 +373,7 @@ def test_f37_a_task_file_that_is_none(tmp_path: Path) -> None:
         ("limit = " + "9" * 5000, "1:1", "not readable as TOML"),
         ('name = "../x"\ntrain = "a.csv"\n', "1:1", "name '../x': use 1 to 60"),
         ('train = "a.csv"\nname = 7\n', "2:1", "name: 7"),
+        ('train = "a.csv"\nmetrics = ["acc"]\n', "2:1", "unknown metric 'acc'; did you mean 'accuracy'"),
     ):
         refused(write(tmp_path / "my.toml", text), place, says)
     write(tmp_path / "my.toml", 'train = "none.csv"\n')

@@ -96,6 +96,8 @@ def test_both_transfers_and_the_floor_run_evaluate_and_compare(folder: Path, mod
         assert again["metrics"] == value["metrics"]["test"]
         kept = [json.loads(line) for line in (out / "predictions-test.jsonl").read_text().splitlines()]
         assert again["predictions"] == kept
+        assert again["data_hashes"] == {"test": value["data_hashes"]["test"]}
+        assert not any("was made with" in sentence for sentence in again["warnings"])
     comparison = answer("compare", tuned, frozen, floor)
     values = {cell["arm"]: cell["mean"] for cell in comparison["cells"]}
     assert values["bert finetune"] == a["primary"]["value"]

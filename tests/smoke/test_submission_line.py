@@ -57,7 +57,9 @@ def test_the_diagnostic_set_by_category(folder: Path, run: Path) -> None:
         "examples", "metrics", "undefined",
     }  # fmt: skip
     lines = lmc(*asked).splitlines()
-    assert lines[0] == "mnli on test, 3 examples"
+    assert lines[0] == "mnli on test, 3 examples (part)"
+    assert "note: ax: test: 3 of 1,104 rows: the others are missing" in lines
+    assert (value["data_state"], len(value["warnings"])) == ({"test": "part"}, 1)
     assert any(line.startswith("  Logic (2): r3 ") for line in lines)
     assert any(line.startswith("    Logic: Negation (2): r3 ") for line in lines)
 
@@ -94,7 +96,7 @@ def test_an_mnli_run_hands_in_three_tables(folder: Path, run: Path) -> None:
     value = json.loads(
         lmc("eval", run, "--split", "test", "--submission", out, "--data", folder / "glue", "--json")
     )
-    assert set(value) == {"submission", "files", "kept", "missing"}
+    assert set(value) == documented()["eval --submission"]
     assert [row["file"] for row in value["files"]] == ["MNLI-m.tsv", "MNLI-mm.tsv"]
     assert "AX.tsv" in value["missing"] and "diagnostic.tsv" in value["missing"]["AX.tsv"]
     put(
@@ -103,7 +105,7 @@ def test_an_mnli_run_hands_in_three_tables(folder: Path, run: Path) -> None:
     )
     text = lmc("eval", run, "--task", "ax", "--submission", out, "--data", folder / "glue")
     assert text.startswith(
-        "AX.tsv: 1,104 answers of mnli to test of ax\nas they were: MNLI-m.tsv, MNLI-mm.tsv\n"
+        "AX.tsv: 1,104 answers of mnli to test of ax\nas they were: MNLI-m.tsv (run mnli, model "
     )
     with zipfile.ZipFile(out) as archive:
         assert archive.namelist() == ["MNLI-m.tsv", "MNLI-mm.tsv", "AX.tsv"]

@@ -113,16 +113,44 @@ def test_the_embedded_suite(model: Path, tmp_path: Path) -> None:
     told = json.loads(lmc(*given, "--json", sets=some))
     assert set(told) == KEYS
     assert [told["by_task"][task]["length"] for task in ("micro.sense", "micro.similarity")] == [24, 32]
-    assert [task["task"] for task in told["tasks"]] == ["micro.sense", "micro.similarity"]
+    # In the suite's own order, however they were asked for.
+    assert [task["task"] for task in told["tasks"]] == ["micro.similarity", "micro.sense"]
     assert told["averages"][0]["of"] == 9 and not told["averages"][0]["complete"]
     assert json.loads((tmp_path / "out" / "suite.json").read_text()) == told
-    sense = told["tasks"][0]
-    for run in told["runs"][:2]:
+    sense = told["tasks"][1]
+    for run in told["runs"][2:]:
         result = json.loads((tmp_path / "out" / run / "result.json").read_text())
         assert sense["by_seed"][str(result["seed"])] == result["primary"]["value"]
         config = json.loads((tmp_path / "out" / run / "run.json").read_text())["config"]
         assert config["transfer"]["reader"]["hidden"] == 64  # of the preset bert-micro
     assert set(sense["by_seed"]) == {"1", "2"} and sense["runs"] == 2
+
+
+def test_a_narrower_call_loses_nothing(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    given = ["micro", "--backend", "bert", "--mode", "features", "--model", model, "--out", out, "--json"]
+    some = [*SMALL, "task.train=16"]
+    both, one = ('tasks=["micro.sense","micro.similarity"]', 'tasks=["micro.sense"]')
+    wide = json.loads(lmc(*given, "--seeds", 2, sets=[*some, both]))
+    times = {path: path.stat().st_mtime_ns for path in out.glob("*/result.json")}
+    narrow = json.loads(lmc(*given, "--seeds", 1, sets=[*some, one]))
+    assert narrow == wide == json.loads((out / "suite.json").read_text()) and len(times) == 4
+    assert len(json.loads((out / "study.json").read_text())["runs"]) == 4
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*/result.json")} == times
+    forced = json.loads(lmc(*given, "--seeds", 1, "--force", sets=[*some, one]))
+    assert forced["tasks"] == wide["tasks"]
+    # What was made in another way does not count with it, here or in a comparison.
+    other = json.loads(lmc(*given, "--seeds", 1, sets=[*some, one, "by_task.micro.sense.length=24"]))
+    similarity, sense = other["tasks"]
+    assert (sense["runs"], similarity["runs"]) == (1, 2) and similarity == wide["tasks"][0]
+    assert other["notes"][0].startswith("micro.sense: 1 of the runs in the folder left out")
+    assert len(json.loads((out / "study.json").read_text())["runs"]) == 4
+    told = CliRunner().invoke(app, ["compare", str(out), "--json"])
+    assert told.exit_code == 0, told.output
+    table = json.loads(told.stdout)
+    assert table["title"].endswith(": first metrics only, not the suite's average")
+    assert {run["run"] for run in table["runs"]} == set(other["runs"])
+    assert any("mean over 2 of 9 tasks" in note for note in table["notes"])
 
 
 def test_from_mnli_is_made_first_and_marked(model: Path, glue: Path, tmp_path: Path) -> None:
@@ -162,7 +190,7 @@ def test_from_mnli_is_made_first_and_marked(model: Path, glue: Path, tmp_path: P
     shown = lmc(*given, "--from-mnli", "--out", out, sets=few)
     assert "rte, from mnli" in shown  # CoLA may get no value from so little
     assert re.search(r"mean over [23] of 9 tasks \(board, with rte from mnli\): ", shown)
-    assert "not the GLUE score" in shown and "missing: qnli: " in shown
+    assert "not the GLUE score" in shown and "missing: sst2, mrpc, stsb, qqp, qnli, wnli: none in " in shown
     assert "rte has 11 training examples, and learns from all of them" in shown
     plain = json.loads(lmc(*given, "--seeds", 1, "--json"))
     assert plain["tasks"][2]["start"] == [] and plain["folder"] != told["folder"]

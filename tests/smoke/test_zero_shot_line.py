@@ -37,6 +37,7 @@ def test_a_model_that_was_taught_no_task_answers(model: Path, task: str, metric:
     value = json.loads(lmc("eval", model, "--zero-shot", "--task", task, "--split", "dev", "--json"))
     assert set(value) == documented()["eval"] | {"zero_shot"}
     assert (value["run"], value["task"], value["split"], value["examples"]) == ("gpt", task, "dev", 200)
+    assert set(value["data_hashes"]) == {"dev"} and value["data_state"] == {}  # it is made here
     assert set(value["predictions"][0]) == {"id", "label", "prediction", "scores"}
     assert metric in value["metrics"]
     text = lmc("eval", model, "--zero-shot", "--task", task, "--split", "dev")

@@ -12,7 +12,7 @@ from lmcompare.cli import app
 from lmcompare.commands.runs import compose, with_tasks
 from lmcompare.errors import UserError
 from lmcompare.experiments import baseline, corpora, pretrain, show
-from lmcompare.progress import Progress
+from lmcompare.progress import Lines, Progress
 from lmcompare.text.wordpiece import train_wordpiece
 
 TEXTS = ["the old cat was here .", "a new dog was there , and a red one .", "the dog saw the cat ."] * 9
@@ -102,6 +102,29 @@ def test_a_baseline_learns_from_so_many_examples(tmp_path: Path) -> None:
 
 
 # --- the vocabulary that is there already -------------------------------------------------------
+
+
+def test_a_remark_is_made_once(tmp_path: Path) -> None:
+    """While a run is made, under the task's name; after the figures only where it was not made yet."""
+    rows = [f"the {n} was {what},{label}" for n in range(10) for what, label in (("fine", "a"), ("bad", "b"))]
+    (tmp_path / "ok.csv").write_text("\n".join(["text,label", *rows, ""]))
+    asked = ["baseline", "bow", "--task", str(tmp_path / "ok.csv"), "--out", str(tmp_path / "run")]
+    result = CliRunner().invoke(app, asked)
+    assert result.exit_code == 0, result.output
+    told = results.read(tmp_path / "run").result["warnings"]  # type: ignore[index]
+    assert any(sentence.startswith("ok: inferred: ") for sentence in told)
+    assert result.stderr.splitlines() == told and "note: " not in result.stdout
+    again = CliRunner().invoke(app, asked)
+    assert not again.stderr and [f"note: {sentence}" for sentence in told] == [
+        line for line in again.stdout.splitlines() if line.startswith("note: ")
+    ]
+
+
+def test_a_remark_of_another_than_the_task_is_told_with_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    meter = Lines("ok")
+    meter.note("evaluating at step 3")
+    meter.note("okay: so")
+    assert capsys.readouterr().err == "ok: evaluating at step 3\nok: okay: so\n"
 
 
 def pretraining(folder: Path, monkeypatch: pytest.MonkeyPatch, **more: Any) -> configs.Pretrain:

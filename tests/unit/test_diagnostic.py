@@ -3,6 +3,7 @@
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,12 @@ import pytest
 from sklearn.metrics import matthews_corrcoef
 
 from lmcompare import evaluation, registry
+from lmcompare.config import Baseline
 from lmcompare.errors import DataError, UserError
-from lmcompare.experiments.evaluate import Asked, scored
+from lmcompare.experiments.baseline import baseline
+from lmcompare.experiments.evaluate import Asked, ask, evaluate, scored
+from lmcompare.experiments.task_data import read_task
+from lmcompare.progress import Progress
 from lmcompare.report.text import evaluation_lines
 from lmcompare.tasks import facts
 from lmcompare.types import Example, Task
@@ -220,6 +225,36 @@ def test_three_classes_are_asked_for_two_and_the_answers_stay_as_they_were_given
     ]
 
 
+def test_what_is_odd_about_the_data_is_told(tmp_path: Path) -> None:
+    """As a run says of its own data; and where a run is asked what it was made with, whether it is that still."""
+
+    def rte(*rows: str) -> Path:
+        for split in ("train", "dev"):
+            put(tmp_path / "RTE" / f"{split}.tsv", ["sentence1\tsentence2\tlabel", *rows])
+        return tmp_path
+
+    two = ("a\tb\tentailment", "c\td\tnot_entailment")
+    config = Baseline(task={"name": "rte"}, baseline={"name": "bow"})
+    baseline(config, progress=Progress(), out=tmp_path / "run", data=rte(*two))
+    told = evaluate(tmp_path / "run", "dev", data=tmp_path)
+    hashes = json.loads((tmp_path / "run" / "result.json").read_text())["data_hashes"]
+    assert told["data_hashes"] == {"dev": hashes["dev"]} and told["data_state"] == {"dev": "part"}
+    assert told["warnings"] == ["rte: dev: 2 of 277 rows: the others are missing"]
+    lines = list(evaluation_lines(told))
+    assert lines[0] == "run on dev, 2 examples (part)" and lines[-1] == f"note: {told['warnings'][0]}"
+    relabelled = [row.replace("not_entailment", "entailment") for row in two]
+    now = evaluate(tmp_path / "run", "dev", data=rte(*relabelled))["warnings"]
+    assert any(sentence.startswith("rte: dev: one class only ('entailment')") for sentence in now)
+    assert now[-1] == "rte: dev: these are not the examples that run was made with"
+
+
+def test_a_part_of_what_was_published_whole_is_held_against_all_of_it(shared: Path) -> None:
+    table = {"name": "20newsgroups"}
+    found, (_, record) = read_task(table, shared), finished("bert", "20newsgroups", 1, 0.5)
+    own = ask(replace(record, config={"task": table}), "", found.task, "dev")
+    assert own.state == found.states["dev"] == "official" and own.hash == found.hashes["dev"]
+
+
 def test_groups_without_labels_have_no_figures() -> None:
     what, predictions = asked(NLI, {}, [("neutral", "neutral", ("A",))])
     bare = [{**row, "label": None} for row in predictions]
@@ -227,14 +262,12 @@ def test_groups_without_labels_have_no_figures() -> None:
 
 
 def test_a_baseline_answers_no_other_task(tmp_path: Path) -> None:
-    from lmcompare.config import Baseline
-    from lmcompare.experiments.baseline import baseline
-    from lmcompare.experiments.evaluate import evaluate
-    from lmcompare.progress import Progress
-
     put(tmp_path / "AX.tsv", BARE)
     table = {"name": "micro.entailment", "train": 30}
     baseline(Baseline(task=table, baseline={"name": "bow"}), progress=Progress(), out=tmp_path / "run")
-    assert evaluate(tmp_path / "run", "dev")["task"] == "micro.entailment"
+    told = evaluate(tmp_path / "run", "dev")
+    assert told["task"] == "micro.entailment" and told["data_state"] == {}  # it is made here
+    kept = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert told["data_hashes"] == {"dev": kept["data_hashes"]["dev"]}
     with pytest.raises(UserError, match="a baseline keeps its answers to its own task alone, not to ax"):
         evaluate(tmp_path / "run", None, data=tmp_path, task="ax")

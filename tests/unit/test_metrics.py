@@ -60,7 +60,11 @@ def test_classes_against_scikit_learn(pairs: list[tuple[str, str]]) -> None:
     gold, told = map(list, zip(*pairs, strict=True))
     assert metric("accuracy", gold, told, ABC) == pytest.approx(theirs.accuracy_score(gold, told))
     expected = theirs.f1_score(gold, told, average="macro", zero_division=0)
-    assert metric("macro_f1", gold, told, ABC) == pytest.approx(expected)
+    if len(set(gold)) > 1:
+        assert metric("macro_f1", gold, told, ABC) == pytest.approx(expected)
+    else:
+        with pytest.raises(Undefined, match="one class: all gold labels are"):
+            metric("macro_f1", gold, told, ABC)
     if len(set(gold)) > 1 and len(set(told)) > 1:
         expected = theirs.matthews_corrcoef(gold, told)
         assert metric("matthews", gold, told, ABC) == pytest.approx(expected, abs=1e-12)
@@ -212,6 +216,8 @@ def test_spans_are_averaged_over_questions() -> None:
         ("matthews", ["yes", "no"], ["no", "no"], "one class: all predictions are 'no'"),
         ("matthews", ["yes"], ["yes"], "one class"),
         ("f1", ["no", "no"], ["no", "no"], "one class"),
+        ("macro_f1", ["yes", "yes"], ["yes", "yes"], "one class: all gold labels are 'yes'"),
+        ("macro_f1", ["yes", "yes"], ["yes", "no"], "one class: all gold labels are 'yes'"),
         ("pearson", [1.0, 2.0], [3.0, 3.0], "constant: all predictions are 3"),
         ("spearman", [1.0, 2.0], [3.0, 3.0], "constant: all predictions are 3"),
         ("pearson", [2.0, 2.0], [1.0, 3.0], "constant: all gold scores are 2"),

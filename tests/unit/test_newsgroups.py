@@ -143,6 +143,23 @@ def test_posts_that_become_empty_stay_and_are_counted(tmp_path: Path) -> None:
     assert any("1 of" in what and "blank" in what for what in inspect(splits, made))
 
 
+def test_posts_that_are_alike_when_they_are_stripped_are_not_parted(tmp_path: Path) -> None:
+    alike = [(group, n, POST.format(f"{group} {n}", f"number {n // 5}")) for group, n, _ in posts(30)]
+    empty = [("sci.med", 100 + n, f"From: {n}\n\n> {n}\n") for n in range(99)]
+    lines(tmp_path / "20newsgroups", "train", [*alike, *empty])
+    for kept in ({}, {"headers": True}):
+        found = {split: task(tmp_path, **kept).load(split) for split in ("train", "dev")}
+        told = {
+            split: {e.texts[0].split("It is ")[-1] for e in found[split] if "It is" in e.texts[0]}
+            for split in found
+        }
+        assert told["train"] and told["dev"] and not told["train"] & told["dev"]
+    stripped = {split: task(tmp_path).load(split) for split in ("train", "dev")}
+    # Those that nothing is left of are drawn by what they were, and are no leakage.
+    assert all(any(not e.texts[0].strip() for e in found) for found in stripped.values())
+    assert not any("stand in dev" in what for what in inspect(stripped, task(tmp_path)))
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
@@ -196,3 +213,4 @@ def test_real_posts_have_the_published_counts(shared: Path) -> None:
     told = " ".join(inspect(splits, real))
     for split, count in known.overlap.items():
         assert f"{count:,} of {len(splits['train']):,} train examples stand in {split} " in told
+    assert "stand in dev" not in told

@@ -58,7 +58,7 @@ COPIES: dict[str, tuple[Callable[[list[Example]], list[Example]], str, str]] = {
     "names exchanged": (exchanged, "relabelled", "'bad' is called 'good', 'good' is called 'bad'"),
     "no labels": (lambda e: under(e, *[None] * ROWS), "relabelled", "without their labels"),
     "one text": (lambda e: retold(e, 1), "other", "at least 1 of 64 rows differ"),
-    "all texts": (lambda e: retold(e, ROWS), "other", "rows differ"),
+    "all texts": (lambda e: retold(e, ROWS), "other", "of 64 rows differ"),
     "more rows": (lambda e: [*e, *published(66)[64:]], "other", "66 rows, 2 more than were published"),
 }  # fmt: skip
 
@@ -78,6 +78,16 @@ def test_what_is_said_of_rows_that_differ_is_never_too_much(count: int) -> None:
         _, odd = compare(change, 5000, kept(many))
         least = int(odd.partition("at least ")[2].split()[0])
         assert 1 <= least <= count
+
+
+def test_where_the_count_ends_it_is_said_to_end() -> None:
+    many = published(1000)
+    _, odd = compare(retold(many, 1000), 1000, kept(many))
+    assert odd.endswith("at least 16 of 1,000 rows differ, and perhaps all")
+    _, odd = compare(under(many, *["fair"] * 900), 1000, kept(many, classes=False))
+    assert odd.endswith("at least 32 of 1,000 rows under another label, and perhaps all")
+    _, odd = compare(retold(many, 3), 1000, kept(many))
+    assert "perhaps" not in odd
 
 
 def test_spaces_ids_and_single_precision_make_no_difference() -> None:
@@ -305,3 +315,9 @@ def test_counts_and_labels_of_the_real_data(shared: Path, name: str) -> None:
             assert found.task.labels == told.labels or found.task.folds  # a finer task's, told in two
         elif told.kind == "tags":
             assert labels <= set(found.task.labels)
+
+
+def test_a_share_held_out_is_known_only_where_the_facts_say_what_it_is_cut_from() -> None:
+    assert official._plain({"name": "imdb", "holdout": 0.2})
+    assert not official._plain({"name": "tydiqa", "holdout": 0.1})
+    assert official._plain({"name": "tydiqa", "limit": 3})

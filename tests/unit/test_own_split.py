@@ -61,10 +61,31 @@ def test_scores_of_every_size_stand_in_every_part() -> None:
     assert set(tenths) == set(range(10)) and set(tenths.values()) == {5}
 
 
+def test_a_split_that_is_not_as_asked_is_told_as_it_is(tmp_path: Path) -> None:
+    told = "\n".join(read(write(tmp_path / "a.csv", reviews(5)), text="review", label="stars").warnings)
+    assert "split made: 80/20 % (train 4, dev 1; 90/10 % could not be met), by content" in told
+    task = read(write(tmp_path / "b.csv", reviews(31)), text="review", label="stars").task
+    assert "split made: 90/10 % (train 28, dev 3), by content" in task.source
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels", "says"),
+    [
+        (60, 60, "60 classes in 60 rows: none has two examples, .* is 'label' the label"),
+        (20, 20, "20 classes in 60 rows: none has two different texts, so no dev part can be cut"),
+        (1, 2, "60 rows with 1 different text are too few to cut dev from"),
+    ],
+)
+def test_why_nothing_can_be_cut(tmp_path: Path, texts: int, labels: int, says: str) -> None:
+    rows = [{"text": f"t {n % texts}", "label": f"c{n % labels}"} for n in range(60)]
+    with pytest.raises(DataError, match=rf"a\.csv: {says}.*give a file of its own with task\.dev=FILE"):
+        read(write(tmp_path / "a.csv", rows), kind="classify")
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_too_few_rows_to_cut_from(tmp_path: Path, count: int) -> None:
     path = write(tmp_path / "a.csv", reviews(60)[:count])
     with pytest.raises(
-        DataError, match=rf"{count} rows are too few, .* to cut dev from; give a file .*task\.dev=FILE"
+        DataError, match=rf"{count} rows? (is|are) too few to cut dev from; give a file .*task\.dev=FILE"
     ):
         read(path, text="review", label="stars")

@@ -82,7 +82,8 @@ def test_f1_of_classes_is_scikit_learns(classes: int | None) -> None:
     for gold, told, labels in class_sets(classes=classes):
         each = f1_score(gold, told, labels=list(labels), average=None, zero_division=np.nan)
         seen = [value for label, value in zip(labels, each, strict=True) if label in {*gold, *told}]
-        assert ours("macro_f1", gold, told, labels) == pytest.approx(np.mean(seen), abs=1e-12)
+        mean = pytest.approx(np.mean(seen), abs=1e-12) if len(set(gold)) > 1 else None
+        assert ours("macro_f1", gold, told, labels) == mean
         if len(labels) == 2:
             expected = None if np.isnan(each[1]) else pytest.approx(each[1], abs=1e-12)
             assert ours("f1", gold, told, labels) == expected

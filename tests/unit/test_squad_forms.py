@@ -10,6 +10,7 @@ import pytest
 
 from lmcompare import registry
 from lmcompare.errors import DataError, UserError
+from lmcompare.experiments.task_data import read_task
 from lmcompare.tasks import facts
 from lmcompare.types import Example
 
@@ -96,6 +97,8 @@ def test_a_blank_development_part_of_tydiqa_has_no_labels(tmp_path: Path) -> Non
     found = registry.tasks.build({"name": "tydiqa"}, tmp_path)
     assert [(e.id, e.label) for e in found.load("dev")] == [("1", None), ("2", None)]
     assert [e.id for e in found.load("train")] == ["0", "0#1"]
+    with pytest.raises(DataError, match=r"that has them, or cut one from train: --set task\.holdout=0\.1$"):
+        read_task({"name": "tydiqa"}, tmp_path)
     put(tmp_path / "dev.json", form(qa("1", answer("", 0)), qa("2", answer("cat"))))
     with pytest.raises(DataError, match="its answers are blank"):
         found.load("dev")

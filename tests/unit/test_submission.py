@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,12 @@ def test_a_run_fills_its_tables_and_the_missing_ones_are_named(place: Path, tmp_
     lines = list(submission_lines(told))
     assert lines[0] == "MNLI-m.tsv: 9,796 answers of run to test of mnli" and lines[-1] == str(out)
     assert "missing: CoLA.tsv: no run on cola" in lines
-    assert not [p for p in tmp_path.iterdir() if p != out]  # nothing half-written stays
+    assert {p.name for p in tmp_path.iterdir()} == {"out.zip", "out.zip.json"}  # nothing half-written stays
+    assert all(row["model"] == "bow" and row["replaced"] is None for row in told["files"])
+    hashes = json.loads((place / "run" / "result.json").read_text())["data_hashes"]
+    assert [row["data_hash"] for row in told["files"]] == [hashes["test"], hashes["test_mismatched"]]
+    assert any("repeat another one" in sentence for sentence in told["warnings"])
+    assert f"note: {told['warnings'][0]}" in lines
 
 
 def test_a_zip_that_is_there_is_added_to(place: Path, tmp_path: Path) -> None:
@@ -144,13 +150,44 @@ def test_a_zip_that_is_there_is_added_to(place: Path, tmp_path: Path) -> None:
     out.write_bytes(packed({"RTE.tsv": rte, "MNLI-mm.tsv": neutral}))
     told = submit([place / "run"], out, "test_mismatched", data=place)
     assert [row["file"] for row in told["files"]] == ["MNLI-mm.tsv"]
-    assert told["kept"] == ["RTE.tsv"] and "MNLI-m.tsv" in told["missing"]
+    assert [row["file"] for row in told["kept"]] == ["RTE.tsv"] and "MNLI-m.tsv" in told["missing"]
+    lines = list(submission_lines(told))
+    assert lines[0].endswith("of mnli, in the place of those there (of which run is not known)")
+    assert lines[1] == "as they were: RTE.tsv (of which run is not known)"
     pages = contents(out)
     assert list(pages) == ["MNLI-mm.tsv", "RTE.tsv"] and pages["RTE.tsv"] == rte
     assert "entailment" in pages["MNLI-mm.tsv"]
     first = out.read_bytes()
-    submit([place / "run"], out, "test_mismatched", data=place)
-    assert out.read_bytes() == first
+    again = submit([place / "run"], out, "test_mismatched", data=place)
+    assert out.read_bytes() == first and again["files"][0]["replaced"] == {"run": "run", "model": "bow"}
+
+
+def test_beside_a_zip_stands_whose_its_tables_are(place: Path, tmp_path: Path) -> None:
+    out, trace = tmp_path / "out.zip", tmp_path / "out.zip.json"
+    told = submit([place / "run"], out, "test_mismatched", data=place)
+    (row,) = json.loads(trace.read_text())["files"]
+    assert (row["file"], row["run"], row["model"], row["split"]) == (
+        "MNLI-mm.tsv", "run", "bow", "test_mismatched",
+    )  # fmt: skip
+    assert row | {"replaced": None} == told["files"][0]
+    other = shutil.copytree(place / "run", tmp_path / "other")
+    added = submit([other], out, "test", data=place)
+    assert {row["run"] for row in added["files"]} == {"other"} and not added["kept"]
+    (page := contents(out)).pop("MNLI-m.tsv")
+    out.write_bytes(packed(page))
+    with pytest.raises(DataError, match="is not the published one"):  # nothing is written, nothing forgotten
+        short = tmp_path / "short"
+        mnli(short, matched=5)
+        submit([run(short, short / "run")], out, "test", data=short)
+    assert [row["run"] for row in json.loads(trace.read_text())["files"]] == ["other", "other"]
+    changed = page["MNLI-mm.tsv"].replace("entailment", "neutral")
+    out.write_bytes(packed({"MNLI-mm.tsv": changed}))
+    assert submission.traces(out, {"MNLI-mm.tsv": changed})["MNLI-mm.tsv"]["run"] is None
+    assert submission.traces(out, page)["MNLI-mm.tsv"]["run"] == "other"
+    trace.write_text('{"mine": 1}')
+    with pytest.raises(UserError, match=r"out\.zip\.json: is no list of whose answers out\.zip holds"):
+        submit([other], out, "test", data=place)
+    assert trace.read_text() == '{"mine": 1}'
 
 
 @pytest.mark.parametrize("content", [b"no zip", packed({"RTE.tsv": "index\tprediction\n0\tentailment\n"})])
@@ -182,8 +219,9 @@ def test_answers_to_other_examples_are_refused(place: Path, tmp_path: Path) -> N
 
 def test_what_cannot_be_handed_in_is_said(place: Path, tmp_path: Path) -> None:
     one, out = [place / "run"], tmp_path / "out.zip"
-    with pytest.raises(UserError, match=r"MNLI-m\.tsv: several of the runs answer it"):
-        submit([*one, *one], out, "test", data=place)
+    twin = shutil.copytree(place / "run", tmp_path / "twin")
+    with pytest.raises(UserError, match=r"runs .*/run and .*/twin both answer MNLI-m\.tsv; leave one out"):
+        submit([*one, twin], out, "test", data=place)
     with pytest.raises(UserError, match=r"takes a \.zip, SQuAD's a \.json"):
         submit(one, tmp_path / "out.tsv", "test", data=place)
     with pytest.raises(UserError, match="takes answers to the test examples"):
@@ -259,8 +297,14 @@ def test_squad(tmp_path: Path) -> None:
         "dev-2",
     ]
     assert [(row["file"], row["rows"]) for row in told["files"]] == [("out.json", 3)] and not told["missing"]
-    with pytest.raises(UserError, match="is there already"):
-        submit([tmp_path / "run"], tmp_path / "out.json", None, data=tmp_path)
+    again = submit([tmp_path / "run"], tmp_path / "out.json", None, data=tmp_path)
+    assert again["files"][0]["replaced"] == {"run": "run", "model": "bow"} and not again["kept"]
+    assert json.loads((tmp_path / "out.json.json").read_text())["files"][0]["rows"] == 3
+    assert "in the place of those there (run run, model bow)" in next(submission_lines(again))
+    before = (tmp_path / "dev-v1.1.json").read_text()
+    with pytest.raises(UserError, match="is there already, and no submission to replace"):
+        submit([tmp_path / "run"], tmp_path / "dev-v1.1.json", None, data=tmp_path)
+    assert (tmp_path / "dev-v1.1.json").read_text() == before
     with pytest.raises(UserError, match="holds the answers of one run"):
         submit([tmp_path / "run"] * 2, tmp_path / "two.json", None, data=tmp_path)
     with pytest.raises(UserError, match="GLUE's server takes no answers to squad"):

@@ -10,7 +10,7 @@ from lmcompare.comparison import Comparison
 from lmcompare.errors import DataError, UserError
 from lmcompare.experiments import studies, suite
 from lmcompare.experiments.grid import followers
-from lmcompare.report.suite import suite_lines
+from lmcompare.report.suite import missing_lines, suite_lines
 from lmcompare.results import Record
 from lmcompare.statistics import summarize
 from lmcompare.tasks import facts
@@ -247,11 +247,30 @@ def test_what_is_there_and_what_is_missing(tmp_path: Path) -> None:
     assert suite.at_most("rte", {"examples": 4}, tmp_path) == ({"examples": 4}, [])
     assert suite.at_most("rte", {"examples": 3, "task": {"limit": 2}}, tmp_path)[0] == {"task": {"limit": 2}}
     noted: list[str] = []
-    with pytest.raises(DataError, match=r"there is no MNLI to start from: .*MNLI"):
+    with pytest.raises(DataError, match=r"there is no MNLI to start from: none in .*lmc show mnli"):
         suite.run_suite(asked(from_mnli=True), data=tmp_path, note=noted.append)
-    assert [line.partition(": ")[2].partition(":")[0] for line in noted] == [
-        "cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "wnli",
-    ]  # fmt: skip
+    with pytest.raises(UserError, match=r"model '\./nowhere': no such run or folder"):
+        suite.run_suite(asked(model="./nowhere"), data=tmp_path, note=noted.append)
+    assert noted == []  # the mistake alone
+
+
+def test_what_is_missing_for_one_cause_is_one_line(tmp_path: Path) -> None:
+    why = suite.look("cola", {}, tmp_path), suite.look("sst2", {}, tmp_path)
+    rows = [{"task": task, "reason": str(one)} for task, one in zip(("cola", "sst2"), why, strict=True)]
+    rows.append({"task": "wnli", "reason": "no train split in glue/WNLI"})
+    told = f"none in {tmp_path}, on the hub or in its cache; `lmc show TASK` says which files would do"
+    assert [*missing_lines(rows)] == [
+        f"missing: cola, sst2: {told}",
+        "missing: wnli: no train split in glue/WNLI",
+    ]
+    assert [*missing_lines(rows[:1])] == [f"missing: cola: {told.replace('TASK', 'cola')}"]
+
+
+def test_why_there_is_no_score_is_said_once() -> None:
+    there = [row for row in board(BERT) if row.config["task"]["name"] != "qnli"]
+    shown = text(summed(there, {"qnli": "no train split"}))
+    assert "(board): 79.0, not the GLUE score: qnli is missing" in shown
+    assert "mean over 7 of 8 tasks (without WNLI): 81.0, not the GLUE score: reasons named above" in shown
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,23 @@ def test_tsv_without_a_header_takes_the_names_given(tmp_path: Path) -> None:
     assert table.rows[0].line == 1
 
 
+def test_a_header_of_one_column_may_hold_any_separator_where_nothing_is_missed(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tsv", "text, as it stands\nx\n")
+    assert read_tsv(path, columns=["text, as it stands"]).columns == read_tsv(path).columns
+    with pytest.raises(DataError, match=r"a\.tsv:1:1: the header is a single field with a comma in it"):
+        read_tsv(path, columns=["text"])
+    with pytest.raises(DataError, match=r"b\.txt:1:1: no column 'text'"):
+        read_tsv(write(tmp_path / "b.txt", "a,b\nx\n"), columns=["text"])
+
+
+def test_a_first_line_of_data_is_not_taken_for_a_header(tmp_path: Path) -> None:
+    rows = write(tmp_path / "a.tsv", "a text of some words\t1\tx\ty\n")
+    with pytest.raises(DataError, match=r"line 1 does not look like a header \('a text .*', '1', 'x', …\)"):
+        read_tsv(rows, columns=["text", "label"])
+    with pytest.raises(DataError, match="no column 'txt'; known: label, what was said in it"):
+        read_tsv(write(tmp_path / "b.tsv", "label\twhat was said in it\n"), columns=["label", "txt"])
+
+
 def test_a_value_is_found_again_by_line_and_column(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", "a\tb\tc\nxx\tyyy\tz\n")
     table = read_tsv(path)

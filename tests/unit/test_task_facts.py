@@ -38,6 +38,7 @@ def test_every_task_has_its_facts(name: str) -> None:
     assert set(told.cut.values()) <= set(told.splits)
     assert set(told.overlap) | set(told.unlabelled) <= {*told.splits, *told.cut}
     assert bool(told.labels) <= (told.kind in ("classify", "tags"))
+    assert not set(told.overlap) & set(told.cut)  # what we cut was not published
     assert not told.hub or hub.ID.fullmatch(told.hub.partition(":")[0])
 
 
@@ -89,6 +90,10 @@ def test_the_listing_tells_all_that_is_known(tmp_path: Path) -> None:
         "dev": 277,
         "test": 3000,
     }
+    assert rows["rte"]["found"] == ["train", "dev"] and rows["rte"]["gone"] == ["test"]
+    assert rows["cola"]["found"] == []
+    shown = " ".join(task_lines(listing["rows"], 160))
+    assert "local, no test" in shown and "published: train / dev / test" in shown
     assert rows["micro.sense"]["where"] == "made here" and rows["cola"]["where"] != "local"
     assert rows["mnli"]["kind"] == "classify" and rows["mnli"]["metrics"] == ["accuracy"]
 
@@ -192,6 +197,56 @@ def test_sizes_stand_beside_those_published(tmp_path: Path) -> None:
     assert "train: entailment 2 (100.0%), not_entailment 0 (0.0%)" in told["text"]
     printed = lmc("show", "rte", "--data", str(tmp_path), "--backend", "gpt")
     assert "_start_ the old cat sat _delimiter_ a cat was old _classify_" in printed
+
+
+def test_what_was_cut_is_not_missed(tmp_path: Path) -> None:
+    known = facts.of("subj")
+    assert facts.gone(known, ("train", "dev", "test")) == []
+    assert facts.gone(facts.of("20newsgroups"), ("test",)) == ["train", "dev"]
+    assert facts.gone(facts.of("xquad"), ("test",)) == ["train", "dev"]
+    (tmp_path / "subj").mkdir()
+    for name in ("objective", "subjective"):
+        rows = "".join(f"{name} sentence number {n} .\n" for n in range(20))
+        (tmp_path / "subj" / f"subj.{name}").write_text(rows)
+    assert not any("not here" in line for line in show.describe("subj", [], tmp_path)["text"])
+
+
+def test_without_its_data_a_task_tells_what_is_known(tmp_path: Path) -> None:
+    text = lmc("show", "rte", "--data", str(tmp_path))
+    assert "kind: classify\n" in text and f"license: {facts.of('rte').license}\n" in text
+    assert "published: train 2,490, dev 277, test 3,000\n" in text
+    assert "data: missing; rte: no file or folder here" in text and str(tmp_path) in text
+    for name in ("srl", "storycloze", "squad"):
+        assert "data: missing; " in lmc("show", name)
+    (small_rte(tmp_path) / "RTE" / "train.tsv").write_text("index\tsentence1\tsentence2\tlabel\n1\ta\n")
+    with pytest.raises(DataError, match=r"train\.tsv:2"):  # what is here and broken is no missing data
+        show.describe("rte", [], tmp_path)
+
+
+def test_more_rows_than_were_published_are_not_so_many_of_them() -> None:
+    told = {"published": {"train": 2490}, "state": {"train": "other"}}
+    assert show_task.size(2491, told, "train") == "2,491 examples (other)"
+    assert show_task.size(2489, told, "train") == "2,489 of 2,490 examples (other)"
+
+
+@pytest.mark.parametrize(("published", "says"), [(True, "not published"), (False, "blank in this copy")])
+def test_an_answer_that_is_not_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, published: bool, says: str
+) -> None:
+    row = "1\tthe old cat sat\ta cat was old\n"
+    (tmp_path / "RTE").mkdir()
+    (tmp_path / "RTE" / "test.tsv").write_text(f"index\tsentence1\tsentence2\n{row}")
+    if not published:
+        monkeypatch.setitem(facts._known, "rte", replace(facts.of("rte"), unlabelled=()))
+    assert show.describe("rte", [], tmp_path)["text"][-1].endswith(f"answer {says}")
+
+
+def test_xquad_speaks_for_itself(tmp_path: Path) -> None:
+    asked = {"id": "1", "question": "Who sat?", "answers": [{"text": "cat", "answer_start": 2}]}
+    data = {"data": [{"title": "t", "paragraphs": [{"context": "A cat sat.", "qas": [asked]}]}]}
+    (tmp_path / "xquad.en.json").write_text(json.dumps(data))
+    with pytest.raises(DataError, match=r"^xquad: its train split is SQuAD's, which is not here: squad: "):
+        registry.tasks.build({"name": "xquad"}, tmp_path).load("train")
 
 
 BALANCES: dict[str, tuple[dict[str, Any], list[Any], str]] = {

@@ -30,6 +30,7 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "maybe": ("answer_f1", "answer_match", "answerable_f1", "answerable_match", "unanswerable_match"),
 }
 ONLY_ASKED = ("f1", "matthews")  # the first asks which class counts, the second is undefined for one class
+LARGEST_SHARE = 0.5  # of what dev or test are cut from
 # Settings that say something of some kinds only.
 SUITS: Mapping[str, tuple[Kind, ...]] = {
     "pair": ("classify", "score", "span"), "options": ("choice",), "first": ("choice",), "labels": ("classify", "tags"),
@@ -136,10 +137,17 @@ def _shares(asked: Form, given: Mapping[Split, Path], dev: float, test: float) -
         raise UserError(
             f"{asked.name}: test_share cuts a test part, and test={given['test']} is one; leave one out"
         )
+    if not 0 < dev <= LARGEST_SHARE or not 0 <= test <= LARGEST_SHARE:
+        raise UserError(
+            f"{asked.name}: dev_share lies above 0 and test_share at 0 or above, both at {LARGEST_SHARE} or below "
+            f"(they are {dev:g} and {test:g})"
+        )
     shares = {} if "dev" in given else {"dev": dev}
     shares |= {"test": test} if test else {}
-    if any(not 0 < share < 1 for share in shares.values()) or sum(shares.values()) >= 1:
-        raise UserError(f"{asked.name}: dev_share and test_share are above 0, and below 1 together")
+    if sum(shares.values()) >= 1:
+        raise UserError(
+            f"{asked.name}: dev_share and test_share make 1 together, and leave nothing for train"
+        )
     return shares
 
 
@@ -160,6 +168,11 @@ def _metrics(form: Form, asked: tuple[str, ...]) -> tuple[str, ...]:
         fitting = ("accuracy",)  # no entities
     if kind == "classify" and len(form.labels) != 2:
         fitting = tuple(name for name in fitting if name != "f1")
+    if kind == "classify" and "f1" in asked and "f1" not in fitting:
+        count = len(form.labels)
+        raise UserError(
+            f"{form.name}: metric f1 needs two classes, and there are {count}; macro_f1 takes more"
+        )
     for name in asked:
         if name not in fitting:
             raise UserError(unknown("metric", name, fitting, f"{form.name} ({kind})"))

@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from lmcompare.errors import DataError
+from lmcompare.tasks.checks import same_text
 from lmcompare.types import Example, Kind, Split
 
 FEW = (
@@ -24,10 +25,12 @@ Group = tuple[str, list[int]]  # the hash of a content · the rows that have it
 
 
 def cut(
-    examples: Sequence[Example], shares: Mapping[Split, float], kind: Kind, *, symmetric: bool, where: str
-) -> dict[Split, list[Example]]:
-    """The shares of the examples, and the rest as training part, each in the order of the file."""
-    strata = _strata(examples, kind, symmetric)
+    examples: Sequence[Example], shares: Mapping[Split, float], kind: Kind, *, symmetric: bool, where: str,
+    label: str = "",
+) -> dict[Split, list[Example]]:  # fmt: skip
+    """The shares of the examples, and the rest as training part, each in the order of the file. `label`: the column
+    that the classes stand in."""
+    strata = all_strata = _strata(examples, kind, symmetric)
     taken: dict[Split, list[int]] = {}
     whole = 1.0
     for split, share in shares.items():
@@ -37,14 +40,26 @@ def cut(
         strata = [[group for group in groups if group[0] not in gone] for groups in strata]
         taken[split] = [row for _, rows in drawn for row in rows]
     if short := [split for split, rows in taken.items() if not rows]:
-        raise DataError(
-            f"{where}: {len(examples):,} rows are too few, or too many of them the same, to cut {short[0]} from; "
-            f"give a file of its own with task.{short[0]}=FILE"
-        )
+        cause = _cause(all_strata, len(examples), kind, label, short[0])
+        raise DataError(f"{where}: {cause} with task.{short[0]}=FILE")
     rest = [row for groups in strata for _, rows in groups for row in rows]
     return {
         split: [examples[row] for row in sorted(rows)] for split, rows in {"train": rest, **taken}.items()
     }
+
+
+def _cause(strata: Sequence[Sequence[Group]], rows: int, kind: Kind, label: str, split: Split) -> str:
+    """Why nothing could be taken, as far as the rows tell."""
+    different = sum(map(len, strata))
+    if kind == "classify" and len(strata) > 2 and different == len(strata):
+        what = f"{len(strata):,} classes in {rows:,} rows: none has two "
+        what += "examples" if different == rows else "different texts"
+        asked = f"is {label!r} the label?" if label else "are these the labels?"
+        return f"{what}, so no {split} part can be cut; {asked} If so, give a file of its own"
+    counted = f"{rows:,} row{'s' * (rows != 1)}"
+    if different < rows:
+        counted += f" with {different:,} different text{'s' * (different != 1)}"
+    return f"{counted} {'is' if rows == 1 else 'are'} too few to cut {split} from; give a file of its own"
 
 
 def _drawn(strata: Sequence[Sequence[Group]], share: float) -> list[Group]:
@@ -100,14 +115,10 @@ def _keys(examples: Sequence[Example], kind: Kind, symmetric: bool) -> list[str]
             return about
     found = []
     for example in examples:
-        texts = [_normal(text) for text in example.texts]
+        texts = [same_text(text) for text in example.texts]
         found.append(_hash([sorted(texts) if symmetric else texts, example.options, example.words]))
     return found
 
 
 def _hash(content: Any) -> str:
-    return hashlib.sha256(_normal(json.dumps(content, ensure_ascii=False)).encode()).hexdigest()
-
-
-def _normal(text: str) -> str:
-    return " ".join(text.casefold().split())
+    return hashlib.sha256(same_text(json.dumps(content, ensure_ascii=False)).encode()).hexdigest()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lmcompare import registry
-from lmcompare.errors import DataError, UserError, nearest
+from lmcompare.errors import DataError, UserError, nearest, unknown
 from lmcompare.text.lines import fault, lines
 
 LARGEST = 1 << 20  # bytes: no task takes so many to describe
@@ -31,6 +31,10 @@ def read(path: Path, builder: Callable[..., Any]) -> dict[str, Any]:
             table[key] = registry.typed(value, str if key == "name" else hints[key], key)
         except UserError as error:
             raise fault(path, line, 1, str(error)) from None
+    for metric in table.get("metrics", ()):
+        if metric not in registry.metrics.names():
+            line = _line(text, "metrics")
+            raise fault(path, line, 1, unknown("metric", metric, registry.metrics.names()))
     if not table.get("train"):
         raise fault(
             path, 1, 1, "no key 'train'; it says which file holds the examples: train = \"reviews.csv\""

@@ -16,6 +16,7 @@ from lmcompare.text.tables import Table
 from lmcompare.types import Example, Split
 
 SHOWN = 6  # classes in a sentence
+NOTABLE = 0.02  # a share that is so far from the one asked for is told as it is
 BIO = ("B-", "I-")
 SAY_KIND = "--kind, --text, --pair, --label (or --set task.kind=, ...)"
 SAY_SPLIT = "--set task.dev=FILE, task.dev_share=, task.test_share="
@@ -57,9 +58,11 @@ class Files:
             kind = self.form.kind
             assert kind is not None
             where = str(files["train"])
-            found = cutting.cut(train.examples, shares, kind, symmetric=symmetric, where=where)
+            label = self.form.label
+            found = cutting.cut(train.examples, shares, kind, symmetric=symmetric, where=where, label=label)
             self.parts = {split: Part(examples) for split, examples in found.items()}
             made = self._made(shares)
+        self._check_classes()
         notes = [
             taken and f"{taken}; say otherwise with {SAY_KIND}",
             made and f"{made}; say otherwise with {SAY_SPLIT}",
@@ -92,8 +95,7 @@ class Files:
             return self._good(of_columns(reading), path)
         table = self._table(split)
         if self.form.kind is None:
-            values = [row.values.get(self.form.label) for row in table.rows]
-            self.form = replace(self.form, kind=inference.by_labels(self.form, values, path))
+            self.form = replace(self.form, kind=inference.by_labels(self.form, table))
             reading = replace(reading, form=self.form)
         return self._good(of_table(reading, table), path, table.skipped)
 
@@ -145,11 +147,25 @@ class Files:
         return f"inferred: {', '.join(found)}" if found else ""
 
     def _made(self, shares: Mapping[Split, float]) -> str:
-        """How what was not split was split."""
-        percent = {"train": 1 - sum(shares.values()), **shares}
-        told = "/".join(f"{100 * share:g}" for share in percent.values())
-        sizes = ", ".join(f"{split} {len(self.parts[split].examples):,}" for split in percent)
-        return f"split made: {told} % ({sizes}), by content, the same with every seed"
+        """How what was not split was split; of few rows, or of rows with the same texts, not quite as asked."""
+        asked = {"train": 1 - sum(shares.values()), **shares}
+        sizes = {split: len(self.parts[split].examples) for split in asked}
+        made = {split: size / sum(sizes.values()) for split, size in sizes.items()}
+        met = all(abs(made[split] - asked[split]) < NOTABLE for split in asked)
+        percent = "/".join(f"{100 * share:g}" for share in asked.values())
+        counts = ", ".join(f"{split} {size:,}" for split, size in sizes.items())
+        if not met:
+            counts += f"; {percent} % could not be met"
+            percent = "/".join(f"{100 * share:.3g}" for share in made.values())
+        return f"split made: {percent} % ({counts}), by content, the same with every seed"
+
+    def _check_classes(self) -> None:
+        labels = {example.label for example in self.parts["train"].examples}
+        if self.form.kind == "classify" and len(labels) == 1:
+            raise DataError(
+                f"{self.files['train']}: one class only in train ({labels.pop()!r}), so there is nothing to learn; "
+                f"is {self.form.label!r} the label (--label COLUMN)?"
+            )
 
     def _balance(self) -> str:
         if self.form.kind != "classify":

@@ -3,6 +3,7 @@
 Only what can hardly be meant otherwise is taken without a word of the user's, and it is always told.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import Any
 from lmcompare.errors import DataError, UserError
 from lmcompare.text import tables
 from lmcompare.text.lines import fault
-from lmcompare.text.tables import OnBadRow
+from lmcompare.text.tables import OnBadRow, Table
 from lmcompare.types import Kind
 
 TAGGED = (".conll", ".bio", ".iob", ".iob2")  # names of files with a word a line
@@ -38,7 +39,10 @@ NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 LISTED = ("options", "choices", "endings")  # one column with all options
 OPTION = re.compile(r"(?:option|choice|ending|answer)_?(?:[0-9]|[a-e])", re.IGNORECASE)
-NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
+NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")  # a number with a decimal comma
+SURELY = 0.9  # so many numbers among the labels, and the others are mistakes
+LETTERS = 60  # of a name or a value in a sentence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +92,8 @@ def _only(form: Form, kind: Kind, path: Path, what: str) -> Form:
 def _first(form: Form, path: Path) -> tuple[tuple[str, ...], Mapping[str, Any]]:
     """The names of the columns, and the first good row."""
     names, rows = tables.stream_table(path, columns=form.columns or None, header=not form.columns)
+    if odd := tables.other_separator(path, names):
+        raise fault(path, 1, 1, odd)
     bad = None
     for row in rows:
         if not isinstance(row, DataError):
@@ -134,7 +140,8 @@ def _with_columns(form: Form, names: Sequence[str], path: Path) -> Form:
         text, pair = next(((folded[a], folded[b]) for a, b in PAIRS if a in folded and b in folded), ("", ""))
     if form.kind == "choice" and not form.options:
         raise UserError(
-            f"{path}: which columns hold the options? {_has(names)}; say so with task.options=[...]"
+            f"{path}: which columns hold the options? {_has(names)}; say so with "
+            """--set 'task.options=["COLUMN", "COLUMN"]'"""
         )
     text = text or _one(known["text"], names, path, "text")
     if "pair" in known:
@@ -147,28 +154,62 @@ def _one(known: Sequence[str], names: Sequence[str], path: Path, role: str) -> s
     if len(found) == 1:
         return found[0]
     several = f"{' and '.join(map(repr, found))} could be it; " if found else ""
+    if not found and _suffix(path) in (".csv", ".tsv") and tables.looks_like_data(names):
+        what = f"line 1 does not look like a header ({tables.shown(names)}); add one, or name all columns"
+        raise fault(path, 1, 1, f"""{what}, as in --set 'task.columns=["text", "label"]'""")
     raise UserError(
         f"{path}: which column is the {role}? {several}{_has(names)}; say it with --{role} COLUMN"
     )
 
 
 def _has(names: Iterable[str]) -> str:
-    return f"the file has {', '.join(map(repr, list(names)[:20]))}"
+    return f"the file has {', '.join(repr(name[:LETTERS]) for name in list(names)[:20])}"
 
 
-def by_labels(form: Form, values: Sequence[Any], path: Path) -> Kind:
-    """Classes or scores? Numbers are scores where one of them has a fraction that is not zero."""
-    told = [value for value in values if value not in (None, "")]
-    numbers = [str(value) for value in told if not isinstance(value, bool) and NUMBER.fullmatch(str(value))]
-    if numbers and len(numbers) == len(told) and any(not float(number).is_integer() for number in numbers):
+def by_labels(form: Form, table: Table) -> Kind:
+    """Classes or scores? Numbers are scores where one of them has a fraction that is not zero. A few others among them
+    are mistakes, and no reason to take all for classes."""
+    told = [(row, v) for row in table.rows if (v := row.values.get(form.label)) not in (None, "")]
+    read = [(row, value, _number(value)) for row, value in told]
+    others = [(row, value) for row, value, number in read if number is None]
+    meant = [number for _, value, number in read if number is not None] + [
+        float(value.replace(",", "."))
+        for _, value in others
+        if isinstance(value, str) and COMMA.fullmatch(value)
+    ]
+    if told and len(meant) >= SURELY * len(told) and not all(map(float.is_integer, meant)):
+        if others and form.on_bad_row == "error":
+            numbers = len(told) - len(others)
+            most = (
+                f"though {numbers:,} of {len(told):,} labels are"
+                if numbers
+                else "though the labels look like scores"
+            )
+            what = f"{no_number(others[0][1])}, {most}; mend it, or say --kind classify (task.kind)"
+            raise table.fault(others[0][0], form.label, what)
         return "score"
-    different = len(set(map(str, told)))
+    different = len({str(value) for _, value in told})
     if different > MANY and different > len(told) / 2:
         raise UserError(
-            f"{path}: the column {form.label!r} has {different:,} values in {len(told):,} rows; is it a score (--kind "
-            "score), classes after all (--kind classify), or is the label another column (--label COLUMN)?"
+            f"{table.path}: the column {form.label!r} has {different:,} values in {len(told):,} rows; is it a score "
+            "(--kind score), classes after all (--kind classify), or is the label another column (--label COLUMN)?"
         )
     return "classify"
+
+
+def _number(value: Any) -> float | None:
+    """A label's value where it is a finite number."""
+    if isinstance(value, bool) or not NUMBER.fullmatch(str(value)):
+        return None
+    return number if math.isfinite(number := float(str(value))) else None
+
+
+def no_number(value: Any) -> str:
+    """What is wrong with a score that is no number."""
+    text = str(value)
+    what = "finite number" if NUMBER.fullmatch(text) else "number"
+    more = " (write a point where it has a decimal comma)" if COMMA.fullmatch(text) else ""
+    return f"{text[:LETTERS]!r} is not a {what}{more}"
 
 
 def is_table(path: Path) -> bool:

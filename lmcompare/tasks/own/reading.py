@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from lmcompare.errors import DataError, nearest
-from lmcompare.tasks.own.inference import Form
+from lmcompare.tasks.checks import same_text
+from lmcompare.tasks.own.inference import NUMBER, Form, no_number
 from lmcompare.text.columns import Sentence, sentences
 from lmcompare.text.jsonlines import KINDS
 from lmcompare.text.questions import Question, question, questions
 from lmcompare.text.tables import Row, Table
 from lmcompare.types import Example, Split
 
-NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+EXACT = 2**53  # numbers below it are told apart by their value
 WHOLE = re.compile(r"[0-9]{1,9}")
 
 
@@ -57,7 +58,7 @@ def _score(reading: Reading, table: Table, row: Row) -> Example:
     label, column = _value(reading, table, row), reading.form.label
     if label is not None and not isinstance(label, int | float):
         if not NUMBER.fullmatch(label):
-            raise table.fault(row, column, f"{column} {label!r} is not a number; mend or remove the row")
+            raise table.fault(row, column, f"{column} {no_number(label)}; mend or remove the row")
         label = float(label)
     if label is not None and not math.isfinite(label):
         raise table.fault(row, column, f"{column} {label!r} is not a finite number; mend or remove the row")
@@ -268,11 +269,17 @@ def _class(reading: Reading, value: Any, line: int, fault: Callable[[str], DataE
         if name not in reading.labels:
             raise fault(f"{name!r} is not a label; {nearest(name, reading.labels)}")
         return name
-    before, first = reading.spelled.setdefault(" ".join(name.casefold().split()), (name, line))
+    before, first = reading.spelled.setdefault(_sense(name), (name, line))
     if before != name:
         what = f"{name!r} is spelled {before!r} in line {first}; spell them alike, or list both in labels"
         raise fault(what)
     return name
+
+
+def _sense(name: str) -> str:
+    """What all spellings of a label have in common: its letters, or its value: 1 is 1.0."""
+    value = float(name) if NUMBER.fullmatch(name) else math.inf
+    return repr(value + 0.0) if abs(value) < EXACT else same_text(name)
 
 
 def _fault(table: Table, row: Row, column: str) -> Callable[[str], DataError]:
