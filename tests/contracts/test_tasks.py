@@ -317,8 +317,9 @@ def content(example: Example, task: Task) -> tuple[Any, ...]:
 
 
 def overlaps(task: Task, rows: Rows) -> dict[str, int]:
-    """How many rows of train stand in each other split."""
-    train = [content(example, task) for example in rows.get("train", [])]
+    """How many rows of train stand in each other split; those of which nothing is left stand for nothing."""
+    said = [e for e in rows.get("train", []) if any(t.strip() for t in (*e.texts, *e.options, *e.words))]
+    train = [content(example, task) for example in said]
     others = {split: {content(e, task) for e in found} for split, found in rows.items() if split != "train"}
     counts = {split: sum(one in inside for one in train) for split, inside in others.items()}
     return {split: count for split, count in counts.items() if count}
