@@ -229,6 +229,8 @@ def test_f44_the_worker_ends_with_the_run(place: Place, tmp_path: Path) -> None:
 # The parent starts the worker itself, says so, and waits; the worker never imports anything, as nothing is asked of it.
 PARENT = """
 import subprocess, sys, time
+
+pytestmark = pytest.mark.slow
 worker = subprocess.Popen([sys.executable, "-I", *sys.argv[1:], "1"], stdin=subprocess.PIPE)
 print(worker.pid, flush=True)
 time.sleep(600)

@@ -23,6 +23,8 @@ from lmcompare.errors import ModelError
 from lmcompare.transfer.dataset import Dataset
 from lmcompare.types import Example, Task
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("contradiction", "entailment", "neutral")
 PACKAGE = Path(lmcompare.__file__).parent
 

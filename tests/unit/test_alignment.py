@@ -29,6 +29,8 @@ from lmcompare.transfer.tags import Tags
 from lmcompare.types import Example, Task, View
 from tests.contracts import auto_folders
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [
     "the cat sat on the mat with the unbelievable naïve café owner Zoë",
     "cafe\u0301 über Αθήνα's σοφός привет ﬁne İstanbul straße ½ Ⅷ 1,000 €",

@@ -390,6 +390,7 @@ def real_lines(data: Path) -> list[str]:
     return lines
 
 
+@pytest.mark.slow
 def test_parity_with_transformers_on_real_text(released: Bpe, shared: Path) -> None:
     from transformers import OpenAIGPTTokenizer
 

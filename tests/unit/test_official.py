@@ -254,6 +254,7 @@ def real(shared: Path, name: str, target: Path) -> Path:
     return target / name / "train.tsv"
 
 
+@pytest.mark.slow
 def test_copies_of_a_real_task(shared: Path, tmp_path: Path) -> None:
     path = real(shared, "RTE", tmp_path)
     head, *rows = path.read_text(encoding="utf-8").splitlines()
@@ -291,6 +292,7 @@ LONG = ("20newsgroups", "imdb")  # seconds to read
         if not name.startswith("micro.")
     ],
 )
+@pytest.mark.slow
 def test_counts_and_labels_of_the_real_data(shared: Path, name: str) -> None:
     told = facts.of(name)
     if facts.where(name, shared) != "local":

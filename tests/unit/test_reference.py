@@ -28,6 +28,8 @@ from lmcompare.experiments import doctor
 from lmcompare.text.words import SPECIALS, Words
 from lmcompare.types import View
 
+pytestmark = pytest.mark.slow
+
 GOLDENS = Path(__file__).resolve().parents[1] / "goldens"
 
 

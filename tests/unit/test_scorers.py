@@ -17,6 +17,8 @@ import pytest
 
 from lmcompare import metrics
 
+pytestmark = pytest.mark.slow
+
 SETS = 1300
 
 

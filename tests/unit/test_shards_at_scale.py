@@ -25,6 +25,8 @@ from lmcompare.text.bpe import train_bpe
 from lmcompare.text.wordpiece import train_wordpiece
 from lmcompare.text.words import train_words
 
+pytestmark = pytest.mark.slow
+
 SETTINGS: dict[str, Any] = {"length": 32, "short_rate": 0.1, "random_rate": 0.5, "seed": 3}
 WORDS = (
     "the a river house garden letter cat, dog; naïve Café 1984 re-read (old) “new” walks talked it's".split()

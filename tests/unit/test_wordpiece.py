@@ -220,6 +220,7 @@ def real_lines() -> list[str]:
     return lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["uncased", "cased"])
 def test_parity_with_transformers_on_real_text(case: str, tmp_path: Path) -> None:
     from transformers import BertTokenizer
@@ -239,6 +240,7 @@ def test_parity_with_transformers_on_real_text(case: str, tmp_path: Path) -> Non
     assert WordPiece.load(tmp_path / "theirs").fingerprint == ours.fingerprint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["uncased", "cased"])
 def test_a_released_vocabulary_by_its_path(case: str, tmp_path: Path) -> None:
     """TensorFlow's release is a bare list of pieces: the file itself, a folder with it, and what is saved of it."""
