@@ -128,7 +128,7 @@ def _of_task(
         difference=found.difference,
         low=found.low,
         high=found.high,
-        p=paired.permutation(left, right, key=key),
+        p=_chance(task, first, second, key),
         p_holm=None,
         a_right=flips.a_right if flips else None,
         b_right=flips.b_right if flips else None,
@@ -138,6 +138,14 @@ def _of_task(
         verdict=paired.verdict(found, margin),
         reason=found.reason,
     )
+
+
+def _chance(task: TaskFacts, first: list["Kept"], second: list["Kept"], key: str) -> float | None:
+    """The p-value: McNemar's exact one where there is one seed and an answer is right or wrong, else by permutation."""
+    (one, *more), other = first, second[0]
+    if task.metric == "accuracy" and not more and not isinstance(one.gold[0], tuple):
+        return paired.mcnemar(one.gold, one.told, other.told)
+    return paired.permutation([k.prepared for k in first], [k.prepared for k in second], key=key)
 
 
 class Kept:

@@ -39,7 +39,7 @@ class Meter(Progress):
         self.say(text if text.startswith(f"{self.title}: ") else f"{self.title}: {text}")
 
     def say(self, line: str) -> None:
-        raise NotImplementedError
+        print(line, file=sys.stderr, flush=True)
 
     def facts(self, done: int) -> str:
         passed = max(1e-9, time.monotonic() - self.began)
@@ -63,9 +63,6 @@ class Lines(Meter):
         if time.monotonic() - self.spoke >= self.every or done == self.total:
             self.spoke = time.monotonic()
             self.note(f"{done}/{self.total} · {self.facts(done)}")
-
-    def say(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
 
 
 class Bar(Meter):
@@ -94,7 +91,7 @@ class Bar(Meter):
         if self.bar is not None:
             self.bar.console.print(line, highlight=False, markup=False)
         else:
-            print(line, file=sys.stderr, flush=True)
+            super().say(line)
 
     def stop(self) -> None:
         if self.bar is not None:

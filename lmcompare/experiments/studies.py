@@ -43,9 +43,8 @@ class Study(Frozen):
     by_task: dict[str, Table] = Field(default_factory=dict)
     # By task, another one: its runs start from what the run of the same arm and seed has learned there.
     starts: dict[str, str] = Field(default_factory=dict)
-    compare: list[tuple[str, str]] = Field(
-        default_factory=list
-    )  # arms held against each other, answer by answer
+    # Arms held against each other, answer by answer.
+    compare: list[tuple[str, str]] = Field(default_factory=list)
     margin: float | None = Field(default=None, gt=0)  # differences within it, as a share, are called equal
 
 

@@ -18,9 +18,8 @@ class Facts:
     kind: Kind
     about: str
     metrics: tuple[str, ...]
-    splits: Mapping[
-        Split, int | None
-    ]  # those published, and how many examples each has; None: no one official number
+    # Those published, and how many examples each has; None: no one official number.
+    splits: Mapping[Split, int | None]
     license: str  # in a few words; "none stated" where the authors say nothing
     labels: tuple[str, ...] = ()
     hub: str = ""  # its id for `datasets`, with :config behind it where it needs one

@@ -13,7 +13,7 @@ from lmcompare.errors import DataError
 from lmcompare.tasks import facts
 from lmcompare.tasks.facts import Facts
 from lmcompare.tasks.glue_files import HUB, LABELLED, Glue, Part, find
-from lmcompare.tasks.kept import at_least_one, kept
+from lmcompare.tasks.kept import at_least_one, kept, no_label
 from lmcompare.text.tables import OnBadRow, Row
 from lmcompare.types import Example, Label, Split, Task
 
@@ -141,15 +141,8 @@ def _written(row: Glue, part: Part, split: Split, line: Row) -> Label:
         raise part.fault(line, part.label, what)
     if text in row.classes:
         return row.classes[text]
-    known = ", ".join(row.classes)
-    close = [name for name in row.classes if name.lower() == text.strip().lower()]
-    if not text:
-        hint = "the label is missing"
-    elif close:
-        hint = f"{text!r} is not a label as it is spelled; did you mean {close[0]!r}?"
-    else:
-        hint = f"{text!r} is not a label"
-    raise part.fault(line, part.label, f"{hint} ({row.name} has {known})")
+    what = f"{no_label(text, row.classes)} ({row.name} has {', '.join(row.classes)})"
+    raise part.fault(line, part.label, what)
 
 
 def _stored(row: Glue, part: Part, split: Split, line: Row) -> Label | None:

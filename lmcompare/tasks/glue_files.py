@@ -54,12 +54,9 @@ class Glue:
     prompt: str = ""  # what may follow a text, so that the next word tells its class
     label_words: Mapping[str, str] = field(default_factory=dict)  # that word, by class
     folds: Mapping[str, str] = field(default_factory=dict)  # what a finer label comes to
-    sheets: Mapping[Split, str] = field(
-        default_factory=dict
-    )  # the server's names for the answers; none: folder.tsv
-    overlap: Mapping[Split, int] = field(
-        default_factory=dict
-    )  # training examples that stand in another split
+    # The server's names for the answers; none: folder.tsv.
+    sheets: Mapping[Split, str] = field(default_factory=dict)
+    overlap: Mapping[Split, int] = field(default_factory=dict)  # of train with other splits
     odd: str = ""  # what is known to be odd about its files
     license: str
     about: str

@@ -42,3 +42,12 @@ def kept(
 def at_least_one(name: str, limit: int | None) -> None:
     if limit is not None and limit < 1:
         raise UserError(f"{name}: limit {limit} leaves no example; it must be at least 1")
+
+
+def no_label(text: str, classes: Iterable[str]) -> str:
+    """What is wrong with a label that is none of these."""
+    if not text:
+        return "the label is missing"
+    if close := [name for name in classes if name.lower() == text.strip().lower()]:
+        return f"{text!r} is not a label as it is spelled; did you mean {close[0]!r}?"
+    return f"{text!r} is not a label"

@@ -37,9 +37,8 @@ class Known:
     texts: str  # sums over the texts of each bucket, in hexadecimal
     labelled: str  # likewise over the texts with their labels
     order: tuple[str, ...] = ()  # of the rows up to each stop; (): it was published in no order
-    classes: Mapping[str, tuple[int, str]] | None = (
-        None  # classify: rows and the sum of their texts, by class
-    )
+    # Classify: rows and the sum of their texts, by class.
+    classes: Mapping[str, tuple[int, str]] | None = None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 from lmcompare import randomness
 from lmcompare.errors import DataError, Skipped, UserError, nearest
 from lmcompare.tasks.facts import Facts
-from lmcompare.tasks.kept import at_least_one, kept
+from lmcompare.tasks.kept import at_least_one, kept, no_label
 from lmcompare.tasks.layouts import Item, Items, Layout, Part, items
 from lmcompare.tasks.stored import Stored, stored
 from lmcompare.text.tables import OnBadRow
@@ -40,9 +40,8 @@ class Published:
     folders: tuple[str, ...]  # of the data folder
     layouts: tuple[Layout, ...]  # of files whose names tell the set
     bare: tuple[Layout, ...] = ()  # of files that only their folder's name tells: train.tsv and such
-    columns: tuple[
-        tuple[tuple[str, ...], str], ...
-    ]  # in `datasets`: the texts and the label, in any of these forms
+    # In `datasets`: the texts and the label, in any of these forms.
+    columns: tuple[tuple[tuple[str, ...], str], ...]
     wanted: str  # in a message: files that would do
     no_label: str = ""  # stands where the annotators agreed on none: such a row is no example
     by_class: bool = False  # published class after class: its examples go in the order of their ranks
@@ -177,13 +176,10 @@ def _example(form: Published, split: Split, item: Item) -> Example | DataError |
         return Example(f"{form.name}-{split}-{item.id}", item.texts, form.classes[text])
     if form.no_label and text in ("", form.no_label):
         return None
-    known = f"known: {', '.join(form.classes)}" if len(form.classes) <= FEW else nearest(text, form.classes)
-    close = [name for name in form.classes if name.lower() == text.strip().lower()]
-    if not text:
-        return item.fault(f"the label is missing ({form.name}: {known})")
-    if close:
-        return item.fault(f"{text!r} is not a label as it is spelled; did you mean {close[0]!r}?")
-    return item.fault(f"{text!r} is not a label of {form.name}; {known}")
+    known = (
+        f" has {', '.join(form.classes)}" if len(form.classes) <= FEW else f": {nearest(text, form.classes)}"
+    )
+    return item.fault(f"{no_label(text, form.classes)} ({form.name}{known})")
 
 
 def rank_of(texts: Sequence[str], otherwise: str) -> int:

@@ -75,9 +75,8 @@ def own(
     label: str = "",
     options: tuple[str, ...] = (),  # choice: a column each, or one with a list
     first: int = 0,  # choice: the number of the first option
-    labels: tuple[
-        str | int, ...
-    ] = (),  # in the order that metrics and heads take; absent: those of train, sorted
+    # In the order that metrics and heads take; absent: those of train, sorted.
+    labels: tuple[str | int, ...] = (),
     metrics: tuple[str, ...] = (),
     symmetric: bool = False,
     fluent: str = "",
@@ -124,9 +123,8 @@ def _found(name: str, data: Path | None) -> Path:
     path = Path(name).expanduser()
     folder = data.expanduser() if data else None
     looked = [path, *([folder / path, folder / path.name] if folder else [])]
-    return next(
-        (place for place in looked if place.exists()), path
-    )  # one that is nowhere says so when it is read
+    # One that is nowhere says so when it is read.
+    return next((place for place in looked if place.exists()), path)
 
 
 def _shares(asked: Form, given: Mapping[Split, Path], dev: float, test: float) -> dict[Split, float]:

@@ -16,9 +16,8 @@ from lmcompare.errors import DataError
 from lmcompare.tasks.checks import same_text
 from lmcompare.types import Example, Kind, Split
 
-FEW = (
-    10  # texts that all questions or choices are about: fewer cannot be parted, so each row stands for itself
-)
+# Texts that all questions or choices are about: fewer cannot be parted, so each row stands for itself.
+FEW = 10
 BINS = 10  # of the scores, so that every part has low ones and high ones
 
 Group = tuple[str, list[int]]  # the hash of a content · the rows that have it
