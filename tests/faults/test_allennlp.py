@@ -230,7 +230,6 @@ def test_f44_the_worker_ends_with_the_run(place: Place, tmp_path: Path) -> None:
 PARENT = """
 import subprocess, sys, time
 
-pytestmark = pytest.mark.slow
 worker = subprocess.Popen([sys.executable, "-I", *sys.argv[1:], "1"], stdin=subprocess.PIPE)
 print(worker.pid, flush=True)
 time.sleep(600)

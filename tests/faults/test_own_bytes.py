@@ -103,7 +103,6 @@ from pathlib import Path
 from lmcompare.errors import DataError
 from lmcompare.text import parquet
 
-pytestmark = pytest.mark.slow
 path, begin, changes = Path(sys.argv[1]), int(sys.argv[2]), list(map(int, sys.argv[3:]))
 whole = path.read_bytes()
 for at in range(begin, len(whole)):

@@ -5,10 +5,8 @@ import gzip
 import json
 import random
 import re
-import string
 import warnings
 from collections.abc import Callable, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from lmcompare.experiments.task_data import read_task
 from lmcompare.tasks import checks, squad_parts
 from lmcompare.text.questions import Question, questions
 from lmcompare.types import Example, Task
+from tests.oracles import slow_squad_scorer
 
 CONTEXT = "Zoë\u2028met  the cat 😀 in 東京, in May 1920."
 
@@ -195,53 +194,6 @@ def test_settings_that_leave_nothing(tmp_path: Path) -> None:
 # --- the official figures -----------------------------------------------------------------------
 
 
-def cleaned(text: str) -> list[str]:
-    """The published clean-up, letter by letter: lower case, no ASCII punctuation, no article that is a word."""
-    letters = [letter for letter in text.lower() if letter not in string.punctuation]
-    runs = ["".join(run) for _, run in groupby(letters, key=lambda c: c.isalnum() or c == "_")]
-    return "".join(" " if run in ("a", "an", "the") else run for run in runs).split()
-
-
-def slow_f1(true: list[str], told: list[str]) -> float:
-    left, same = list(true), 0
-    for word in told:
-        if word in left:
-            left.remove(word)
-            same += 1
-    if not same:
-        return 0.0
-    precision, recall = same / len(told), same / len(true)
-    return 2 * precision * recall / (precision + recall)
-
-
-def slow_first(golds: Sequence[Sequence[str]], told: Sequence[str]) -> dict[str, float]:
-    """SQuAD 1.1: each question by the best of its answers."""
-    exact = f1 = 0.0
-    for answers, guess in zip(golds, told, strict=True):
-        exact += max(float(cleaned(a) == cleaned(guess)) for a in answers)
-        f1 += max(slow_f1(cleaned(a), cleaned(guess)) for a in answers)
-    return {"exact_match": exact / len(told), "span_f1": f1 / len(told)}
-
-
-def slow_second(golds: Sequence[Sequence[str]], told: Sequence[str]) -> dict[str, float]:
-    """SQuAD 2.0: answers of which the clean-up leaves nothing do not count; a question without any wants none."""
-    sums: dict[str, list[float]] = {}
-    for answers, guess in zip(golds, told, strict=True):
-        counted = [a for a in answers if cleaned(a)] or [""]
-        exact = max(float(cleaned(a) == cleaned(guess)) for a in counted)
-        f1 = max(slow_f1(cleaned(a), cleaned(guess)) for a in counted)
-        if not cleaned(guess) or counted == [""]:
-            f1 = exact  # without a word on one side, all or nothing
-        sums.setdefault("answer_match", []).append(exact)
-        sums.setdefault("answer_f1", []).append(f1)
-        if answers:
-            sums.setdefault("answerable_match", []).append(exact)
-            sums.setdefault("answerable_f1", []).append(f1)
-        else:
-            sums.setdefault("unanswerable_match", []).append(exact)
-    return {name: sum(values) / len(values) for name, values in sums.items()}
-
-
 def sentence(example: Example, rng: random.Random) -> str:
     """The first sentence, as far as a full stop tells."""
     return example.texts[1].partition(". ")[0]
@@ -291,10 +243,10 @@ def compared(examples: Sequence[Example], seed: int, *, second: bool) -> dict[st
         rng = random.Random(seed)
         told = [predictor(example, rng) for example in examples]
         values, reasons = metrics.evaluate(SECOND if second else FIRST, golds, told, ())
+        assert {name for name, value in values.items() if value is None} == reasons.keys()
+        slow = (slow_squad_scorer.second if second else slow_squad_scorer.first)(golds, told)
+        assert values == pytest.approx(slow, abs=1e-12), predictor.__name__
         ours = {name: value for name, value in values.items() if value is not None}
-        assert ours.keys() | reasons.keys() == set(SECOND if second else FIRST)
-        slow = (slow_second if second else slow_first)(golds, told)
-        assert ours == pytest.approx(slow, abs=1e-12), predictor.__name__
         found[predictor.__name__] = ours
     return found
 
