@@ -31,7 +31,8 @@ from lmcompare.transfer.dataset import Batch, Dataset
 from lmcompare.transfer.learner import TaskLearner
 from lmcompare.transfer.spans import best_spans, best_threshold, distinct
 from lmcompare.types import Example, Prediction, Task
-from tests.unit.test_squad import put, slow_second
+from tests.oracles import slow_squad_scorer
+from tests.unit.test_squad import put
 
 SPAN = Task("t", "span", ("span_f1",), lambda split: [], texts=2)
 OPEN = replace(SPAN, unanswerable=True, metrics=("answer_f1", "unanswerable_match"))
@@ -253,7 +254,7 @@ def answered(predictions: Sequence[Prediction], threshold: float) -> float:
     told = [
         "" if heads.doubt(row["scores"]) > threshold else row["scores"]["best"][0][0] for row in predictions
     ]
-    return slow_second([row["label"] for row in predictions], told)["answer_f1"]
+    return slow_squad_scorer.second([row["label"] for row in predictions], told)["answer_f1"]
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -278,7 +279,7 @@ def published(predictions: Sequence[Prediction]) -> float:
     score = best = float(sum(not row["label"] for row in predictions))
     for row in order:
         text = row["scores"]["best"][0][0]
-        one = slow_second([row["label"]], [text])["answer_f1"]
+        one = slow_squad_scorer.second([row["label"]], [text])["answer_f1"]
         score += one if row["label"] else (-1.0 if text else 0.0)
         best = max(best, score)
     return best / len(predictions)
@@ -353,7 +354,7 @@ def test_a_run_on_squad2_chooses_its_threshold_and_keeps_it(tmp_path: Path) -> N
         empty = heads.doubt(row["scores"]) > result["null_threshold"]
         assert row["prediction"] == ("" if empty else row["scores"]["best"][0][0])
     golds, told = ([row[key] for row in predictions] for key in ("label", "prediction"))
-    assert again["metrics"]["answer_f1"] == pytest.approx(slow_second(golds, told)["answer_f1"])
+    assert again["metrics"]["answer_f1"] == pytest.approx(slow_squad_scorer.second(golds, told)["answer_f1"])
     assert again["metrics"]["answer_f1"] >= answered(
         predictions, 0.0
     )  # what training's own evaluations go by
