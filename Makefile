@@ -7,7 +7,7 @@ PINS := .ci/constraints.txt
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c $(PINS)
 OFFLINE := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: demo test check faults format browser allennlp goldens clean
+.PHONY: demo test test-browser test-cluster check faults format browser allennlp goldens clean
 
 demo: $(VENV)/.run
 	$(BIN)/lmc demo
@@ -31,6 +31,16 @@ format: $(VENV)/.dev
 # The report's page is tested in Chromium: Debian's, where apt-get may install it; else the tests say that they skip.
 browser: $(VENV)/.dev
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; }
+
+# The pages' tests alone.
+test-browser: $(VENV)/.dev
+	@command -v chromium >/dev/null || test -n "$$CHROMIUM" || $(MAKE) --no-print-directory browser \
+	  || echo "no Chromium could be installed: the tests below skip"
+	$(OFFLINE) $(BIN)/pytest -m browser -rs
+
+# Runs on several machines: Ray and submitit are installed, and their tests run, which skip elsewhere.
+test-cluster: $(VENV)/.cluster
+	$(OFFLINE) $(BIN)/pytest tests/unit/test_executors.py tests/unit/test_executors_elsewhere.py -rs
 
 # The authors' own ELMo, which the backend `elmo-allennlp` and the goldens ask: allennlp 2.10.1 on current libraries, in
 # an environment of its own, because its own pins meet nothing of today. It says what it built.
@@ -63,6 +73,10 @@ $(VENV)/.run: pyproject.toml $(PINS) | $(VENV)/.python
 $(VENV)/.dev: pyproject.toml $(PINS) | $(VENV)/.python
 	$(PIP) -e ".[dev]"
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.cluster: pyproject.toml $(PINS) | $(VENV)/.python
+	$(PIP) -e ".[dev,ray,slurm]"
+	@touch $@ $(VENV)/.run $(VENV)/.dev
 
 clean:
 	rm -rf $(VENV) $(REFERENCE) .mypy_cache .ruff_cache .pytest_cache

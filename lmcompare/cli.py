@@ -6,10 +6,22 @@ from typing import Annotated
 import typer
 
 from lmcompare import __version__, console
-from lmcompare.commands import ask, look, runs, studies, suites, vectors
+from lmcompare.commands import ask, explain, look, reproduce, runs, share, studies, suites, vectors
 from lmcompare.commands.options import app
 
-__all__ = ["app", "ask", "look", "main", "runs", "studies", "suites", "vectors"]
+__all__ = [
+    "app",
+    "ask",
+    "explain",
+    "look",
+    "main",
+    "reproduce",
+    "runs",
+    "share",
+    "studies",
+    "suites",
+    "vectors",
+]
 
 
 @app.callback(invoke_without_command=True)

@@ -42,6 +42,7 @@ class Training(Frozen):
     checkpoint_every: int | None = Field(None, gt=0)  # steps; absent: every checkpoint_seconds
     checkpoint_seconds: float = Field(60.0, ge=0)
     keep: int = Field(2, gt=0)  # checkpoints kept while the run goes on
+    tracker: str = ""  # tensorboard, mlflow or wandb: the figures go there too; absent: what LMC_TRACKER says
 
 
 class Corpus(Frozen):
@@ -181,7 +182,8 @@ class Counted(Frozen):
 
 
 # Settings that change how a run is kept, never what comes out of it.
-OPERATIONAL = ("training.checkpoint_every", "training.checkpoint_seconds", "training.keep", "corpus.workers")
+OPERATIONAL = ("training.checkpoint_every", "training.checkpoint_seconds", "training.keep", "training.tracker",
+               "corpus.workers")  # fmt: skip
 # By the name of a table, keys of which one alone says something.
 ONE_OF = {"training": ("minutes", "tokens", "steps", "epochs")}
 

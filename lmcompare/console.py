@@ -46,8 +46,9 @@ def show_run(result: dict[str, Any], as_json: bool, meter: Meter) -> None:
         show(result, partial(run_lines, noted=meter.noted), as_json)
 
 
-def show_comparison(comparison: Any, page: Path | None, as_json: bool) -> None:
-    """A comparison as a table or as JSON, and as a page where one is asked for. Failed runs show in the status."""
+def show_comparison(comparison: Any, page: Path | None, as_json: bool, *, browse: bool = False) -> None:
+    """A comparison as a table or as JSON, and as a page where one is asked for, in the browser if that is wanted.
+    Failed runs show in the status."""
     from lmcompare.report import page as pages
     from lmcompare.report import table
 
@@ -59,8 +60,20 @@ def show_comparison(comparison: Any, page: Path | None, as_json: bool) -> None:
         table.print_table(comparison)
         if page:
             say(f"\nThe whole story: {page}")
+    if page and browse and not opened(page):
+        print(f"no browser can be opened here; open {page.resolve()}", file=sys.stderr)
     if comparison.failed:
         raise SystemExit(complain(f"{len(comparison.failed)} of the runs failed", EXIT_BUG))
+
+
+def opened(page: Path) -> bool:
+    """Show the page in the browser. Without a display there is none, or one that would take the terminal over."""
+    import webbrowser
+
+    windows = sys.platform in ("win32", "darwin")
+    if not (windows or any(os.environ.get(key) for key in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))):
+        return False
+    return webbrowser.open(page.resolve().as_uri())
 
 
 def spread(processes: int) -> None:

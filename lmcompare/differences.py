@@ -5,17 +5,30 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from lmcompare import files, paired, results
-from lmcompare.comparison import Cell, Contest, Paired, Ranks, RunFacts, TaskFacts
+from lmcompare import disagreements, files, paired, registry, results
+from lmcompare.comparison import (
+    APART,
+    Cell,
+    Contest,
+    Disagreement,
+    Draw,
+    Mark,
+    Paired,
+    Ranks,
+    RunFacts,
+    TaskFacts,
+)
 from lmcompare.evaluation import whole
 from lmcompare.metrics import Undefined
 from lmcompare.resampling import Prepared, prepare
+from lmcompare.tasks import facts as published
 
 if TYPE_CHECKING:
     from lmcompare.results import Record
 
+T = TypeVar("T")
 Pair = tuple[str, str]
 Role = tuple[str | None, str | None, str | None]  # backend, kind of run, and where its weights come from
 STATIC = "static"  # the backend with one vector a word
@@ -72,38 +85,78 @@ def asked(runs: Iterable[RunFacts], arms: Sequence[str]) -> list[Pair]:
     return list(dict.fromkeys(pairs))
 
 
+def orderless(runs: Iterable[RunFacts]) -> set[str]:
+    """Arms without an order of the data: baselines."""
+    kinds: dict[str, set[str]] = {}
+    for run in runs:
+        if run.kind:
+            kinds.setdefault(run.arm, set()).add(run.kind)
+    return {arm for arm, several in kinds.items() if several == {"baseline"}}
+
+
+def matched(
+    ours: Mapping[Draw, T], theirs: Mapping[Draw, T], floors: tuple[bool, bool]
+) -> dict[Draw, tuple[T, T]]:
+    """What two arms have of the same seeds and orders. `floors`: which of them has no order, so that what it has of a
+    seed stands for every order."""
+    found = {}
+    for draw in theirs if floors[0] else ours:
+        mine, other = ((draw[0], None) if floor else draw for floor in floors)
+        if mine in ours and other in theirs:
+            found[draw] = (ours[mine], theirs[other])
+    return found
+
+
 def of_pairs(
     pairs: Sequence[Pair],
     tasks: Sequence[TaskFacts],
     rows: Sequence[tuple[str, "Record"]],
     runs: Sequence[RunFacts],
     margin: float | None,
-) -> tuple[Paired, ...]:
-    """Task by task for each pair, p-values corrected over its tasks."""
-    kept = {(arm, facts.task, facts.seed): record for (arm, record), facts in zip(rows, runs, strict=True)
-            if facts.value is not None}  # fmt: skip
+    marks: Iterable[Mark] = (),
+) -> tuple[tuple[Paired, ...], tuple[Disagreement, ...]]:
+    """Task by task for each pair, p-values corrected over its tasks; and the examples on which they disagree. An arm
+    that `marks` set apart on a task is held against nobody there."""
+    kept: dict[Pair, dict[Draw, Record]] = {}
+    for (arm, record), facts in zip(rows, runs, strict=True):
+        if facts.value is not None:
+            kept.setdefault((arm, facts.task), {})[facts.seed, facts.data_seed] = record
+    apart = {(mark.arm, mark.task): mark.reason for mark in marks if mark.level == APART}
+    floors = orderless(runs)
     out: list[Paired] = []
+    torn: list[Disagreement] = []
     read = Answers()
     by_task: dict[str, list[Paired]] = {}
     for task in tasks:
         for a, b in pairs:
-            seeds = [s for arm, t, s in kept if (arm, t) == (a, task.name) and (b, t, s) in kept]
-            two = [[kept[arm, task.name, seed] for seed in seeds] for arm in (a, b)]
-            found = _of_task(a, b, task, two[0], two[1], margin, read)
+            places = [(arm, task.name) for arm in (a, b)]
+            first, second = (kept.get(place, {}) for place in places)
+            both = matched(first, second, (a in floors, b in floors))
+            two = [[records[side] for records in both.values()] for side in (0, 1)]
+            if why := [f"{apart[place]} ({place[0]})" for place in places if place in apart]:
+                reason = f"cannot fairly be compared: {'; '.join(why)}"
+                found = Paired(a, b, task.name, 0, reason=reason)
+            else:
+                found = on_task(a, b, task, two[0], two[1], margin, read, [*both])
             by_task.setdefault(f"{a}\0{b}", []).append(found)
+            if found.difference is not None:
+                ours, theirs = ([read.of(record, task) for record in records] for records in two)
+                torn.append(_torn(a, b, task, ours, theirs))
         read.clear()
     for several in by_task.values():
         corrected = paired.holm([one.p for one in several])
-        out += [replace(one, p_holm=p) for one, p in zip(several, corrected, strict=True)]
-    return tuple(out)
+        for one, p in zip(several, corrected, strict=True):
+            out.append(replace(one, p_holm=p, verdict=paired.corrected(one.verdict, p)))
+    return tuple(out), tuple(torn)
 
 
-def _of_task(
+def on_task(
     a: str, b: str, task: TaskFacts, ours: list["Record"], theirs: list["Record"], margin: float | None,
-    read: "Answers",
+    read: "Answers", draws: Sequence[Draw] = (),
 ) -> Paired:  # fmt: skip
-    """One pair on one task; where there is nothing to pair, the reason."""
-    nothing = Paired(a, b, task.name, len(ours))
+    """One pair on one task; where there is nothing to pair, the reason. `draws`: the seeds of each pair of runs."""
+    groups = paired.drawn_together(draws)
+    nothing = Paired(a, b, task.name, len(set(groups)) or len(ours))
     if not ours:
         return replace(nothing, reason="no seed of both has a value")
     try:
@@ -112,9 +165,11 @@ def _of_task(
         return replace(nothing, reason=str(error.args[0]))
     if len({tuple(one.ids) for one in (*first, *second)}) > 1:
         return replace(nothing, reason="they answered different examples")
+    if any(one.gold != first[0].gold for one in (*first, *second)):
+        return replace(nothing, reason="the right answers are not the same: another version of the data")
     left, right = ([one.prepared for one in several] for several in (first, second))
     key = f"{task.name}\0{a}\0{b}"
-    found = paired.interval(left, right, key=key)
+    found = paired.interval(left, right, groups=groups, key=key)
     if found is None:
         return replace(nothing, reason=f"{task.metric} is undefined for some of the answers")
     flips = None
@@ -128,7 +183,7 @@ def _of_task(
         difference=found.difference,
         low=found.low,
         high=found.high,
-        p=_chance(task, first, second, key),
+        p=_chance(task, first, second, groups, key),
         p_holm=None,
         a_right=flips.a_right if flips else None,
         b_right=flips.b_right if flips else None,
@@ -140,12 +195,20 @@ def _of_task(
     )
 
 
-def _chance(task: TaskFacts, first: list["Kept"], second: list["Kept"], key: str) -> float | None:
+def _torn(a: str, b: str, task: TaskFacts, first: list["Kept"], second: list["Kept"]) -> Disagreement:
+    one, (ours, theirs) = first[0], ([kept.told for kept in several] for several in (first, second))
+    return disagreements.between(a, b, task.name, one.ids, one.gold, ours, theirs, one.right)
+
+
+def _chance(
+    task: TaskFacts, first: list["Kept"], second: list["Kept"], groups: Sequence[Any], key: str
+) -> float | None:
     """The p-value: McNemar's exact one where there is one seed and an answer is right or wrong, else by permutation."""
     (one, *more), other = first, second[0]
     if task.metric == "accuracy" and not more and not isinstance(one.gold[0], tuple):
         return paired.mcnemar(one.gold, one.told, other.told)
-    return paired.permutation([k.prepared for k in first], [k.prepared for k in second], key=key)
+    ours, theirs = ([kept.prepared for kept in several] for several in (first, second))
+    return paired.permutation(ours, theirs, groups=groups, key=key)
 
 
 class Kept:
@@ -185,11 +248,15 @@ class Answers:
 
 
 def labels_of(record: "Record") -> tuple[str, ...]:
-    """The task's labels in its own order, as the result has them, or beside the model."""
+    """The task's labels in its own order, as the result has them, or beside the model, or as the task was published."""
     told = (record.result or {}).get("labels")
     path = record.path / "model" / "task.json"
     if told is None and path.is_file():
         told = files.read_json(path)["labels"]
+    table = record.config.get("task")
+    name = table.get("name") if isinstance(table, dict) else table
+    if told is None and name in registry.tasks.names():
+        told = published.of(str(name)).labels
     return tuple(told or ())
 
 

@@ -20,6 +20,10 @@ class DataError(UserError):
     status = EXIT_DATA
 
 
+class Locked(UserError):
+    """Another process is at work on it."""
+
+
 class Missing(DataError):
     """A task has no data at all in any of the places where it is looked for."""
 

@@ -1,11 +1,13 @@
 """From a trained learner to a prediction for every example, and from predictions to metrics."""
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lmcompare import metrics
+from lmcompare.cost import Timing
 from lmcompare.types import Example, Prediction, Task
 
 if TYPE_CHECKING:
@@ -22,9 +24,11 @@ def predict(
     device: "torch.device",
     check: Callable[[], None] = lambda: None,
     any_of: Callable[[bool], bool] = bool,
+    timing: Timing | None = None,
 ) -> list[Prediction]:
     """One prediction an example, in the order of the examples; batches of similar length, as large as memory allows.
-    `any_of`: what any of the processes says that answer together; `check` is for each alone."""
+    `any_of`: what any of the processes says that answer together; `check` is for each alone. `timing` is told how long
+    each batch took."""
     from lmcompare.device import fitted
 
     learner.train(False)
@@ -33,10 +37,15 @@ def predict(
 
     def by(size: int) -> list[Prediction]:
         rows: list[Any] = [None] * len(dataset)
+        batches = []
         for chosen in np.split(order, range(size, len(order), size)):
             check()
+            began = time.perf_counter()
             for i, row in zip(chosen, learner.answers(dataset, chosen, device), strict=True):
                 rows[i] = row
+            batches.append((len(chosen), time.perf_counter() - began))
+        if timing is not None:
+            timing.add(batches, size)
         return rows
 
     return fitted(by, size, any_of=any_of)

@@ -3,6 +3,7 @@ can be learned. Keyed by weights, tokenizer, text and length."""
 # ruff: noqa: TID253
 
 import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lmcompare import cache, files, signals
+from lmcompare.device import Machine
 from lmcompare.types import View
 
 BATCH = 32
@@ -25,6 +27,7 @@ class Layers:
 
     values: np.ndarray
     starts: np.ndarray
+    folder: Path
 
     def stack(self, rows: Sequence[int], chosen: list[int]) -> tuple[Tensor, Tensor]:
         """Padded features of some views, and which of them are real."""
@@ -40,6 +43,7 @@ class FeatureCache:
     def __init__(self, backend: Any) -> None:
         self.backend = backend
         self.fingerprint = backend.fingerprint
+        self.filled: dict[Path, float] = {}  # what was computed here, and the seconds that it took
 
     def layers(self, views: list[View]) -> Layers:
         """From the disk where they are there and whole; else computed and kept."""
@@ -48,10 +52,12 @@ class FeatureCache:
             digest.update(np.array([len(view.ids), *view.ids, *view.segments], dtype=np.int64).tobytes())
         folder = cache.root() / "features" / digest.hexdigest()[:16]
         if not folder.is_dir() or files.damage(folder):
+            began = time.monotonic()
             self._fill(folder, views)
+            self.filled[folder] = time.monotonic() - began
         starts = np.fromfile(folder / "starts.bin", dtype=np.int64)
         shape = (int(starts[-1]), self.backend.depth + 1, self.backend.width)
-        return Layers(np.memmap(folder / "layers.bin", np.float32, "r", shape=shape), starts)
+        return Layers(np.memmap(folder / "layers.bin", np.float32, "r", shape=shape), starts, folder)
 
     @torch.no_grad()
     def _fill(self, folder: Path, views: list[View]) -> None:
@@ -65,7 +71,9 @@ class FeatureCache:
             folder.parent.mkdir(parents=True, exist_ok=True)
         about = f"{self.backend.name}, {len(views)} views, {shape[0]} tokens, {shape[1]} layers of {shape[2]}"
         needed = int(np.prod(shape)) * 4
-        with files.new_folder(folder, {"about": about}, needed=needed, once=True) as partial:
+        facts: dict[str, Any] = {"about": about}
+        began = time.monotonic()
+        with files.new_folder(folder, facts, needed=needed, once=True) as partial:
             (partial / "starts.bin").write_bytes(starts.tobytes())
             files.reserve(partial / "layers.bin", needed)
             values = np.memmap(partial / "layers.bin", np.float32, "r+", shape=shape)
@@ -81,3 +89,4 @@ class FeatureCache:
                     values[starts[i] : starts[i + 1]] = x_BTLD[b, : starts[i + 1] - starts[i]]
             values.flush()
             del values
+            facts |= {"seconds": round(time.monotonic() - began, 3), "on": Machine(device).describe()}

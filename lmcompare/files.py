@@ -114,8 +114,12 @@ def save_tensors(tensors: "Mapping[str, torch.Tensor]", path: Path) -> None:
     from safetensors.torch import save_file
 
     whole = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    path.touch()
+    # The library leaves its files to their owner alone; this one is to be read by those who may read the others.
+    usual = path.stat().st_mode
     try:
         save_file(whole, path, metadata={"format": "pt"})
+        path.chmod(usual)
     except SafetensorError as error:
         if number := re.search(r"os error (\d+)", str(error)):
             raise OSError(int(number[1]), os.strerror(int(number[1]))) from None

@@ -138,6 +138,11 @@ def load(family: str, name: str, *, seed: int = 0) -> Any:
     return registry.loader(registry.backends.get(family))(find(name), seed=seed)
 
 
+def start_hash(backend: Any) -> str:
+    """Of the checkpoint as it was loaded, which is the same for every seed."""
+    return getattr(backend, "start", None) or str(backend.fingerprint)
+
+
 def redraw_above(backend: Any, layers: int, seed: int) -> None:
     """Keep the embeddings and the lowest layers, and draw the rest afresh."""
     layer_of = stack_of(backend, layers, "transfer_layers")

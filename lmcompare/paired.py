@@ -4,12 +4,16 @@ Both levels at which chance enters are drawn anew: the examples, the same for bo
 pairs. Over few seeds a bootstrap alone says too little: it divides by S where S − 1 is meant, and knows no Student. So
 its spread is corrected for both; what seeds and examples share is counted once. The simulation that shows the interval
 to cover what it should stands in the tests.
+
+Where seeds and orders of the data are crossed, the runs of one seed are not drawn apart: a seed counts once, with the
+mean over its orders. So the interval is for new seeds under these orders; how much other orders would move both arms
+apart is not in it. Of a single seed the orders are what is drawn, and it is for new orders under that seed.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
@@ -47,15 +51,43 @@ class Flips:
     examples: int
 
 
+def drawn_together(draws: Sequence[tuple[Hashable, Hashable]]) -> list[Hashable]:
+    """What chance drew for each run, given the seeds of its weights and of its data's order (see above)."""
+    several = len({seed for seed, _ in draws}) > 1
+    return [draw[0] if several else draw for draw in draws]
+
+
+def averaged(values: Sequence[float], draws: Sequence[tuple[Hashable, Hashable]]) -> list[float]:
+    """A figure for each seed: the mean over its orders."""
+    if not values:
+        return []
+    return [float(value) for value in np.asarray(values, float) @ _shares(drawn_together(draws))]
+
+
+def _shares(groups: Sequence[Hashable]) -> np.ndarray:
+    """What each run counts in the mean of each group: a row a run, a column a group."""
+    names = list(dict.fromkeys(groups))
+    member_RS = np.array([[group == name for name in names] for group in groups], float)
+    return member_RS / member_RS.sum(0)
+
+
 def interval(
-    a: Sequence[Prepared], b: Sequence[Prepared], *, draws: int = DRAWS, level: float = LEVEL, key: Any = 0
+    a: Sequence[Prepared],
+    b: Sequence[Prepared],
+    *,
+    groups: Sequence[Hashable] = (),
+    draws: int = DRAWS,
+    level: float = LEVEL,
+    key: Any = 0,
 ) -> Interval | None:
-    """The difference of the arms' figures on the same examples, seed by seed in pairs; None where one is undefined."""
-    size, seeds = a[0].size, len(a)
+    """The difference of the arms' figures on the same examples, seed by seed in pairs; None where one is undefined.
+    `groups`: which runs are of one seed; absent: every run has its own."""
+    share_RS = _shares(groups or range(len(a)))
+    size, seeds = a[0].size, share_RS.shape[1]
 
     def apart(weights_BN: np.ndarray) -> np.ndarray:
         ours, theirs = (np.stack([arm.weighed(weights_BN) for arm in arms], -1) for arms in (a, b))
-        return ours - theirs
+        return np.asarray((ours - theirs) @ share_RS)
 
     told_S = apart(np.ones((1, size)))[0]
     if not np.isfinite(told_S).all():
@@ -74,6 +106,17 @@ def interval(
     # The far side of the bootstrap's own distribution bounds the near side of the truth (the basic interval).
     bounds = difference - float(high) * stretch, difference - float(low) * stretch
     return Interval(difference, *bounds, seeds, size, alone)
+
+
+def student(values: Sequence[float], level: float = LEVEL) -> tuple[float | None, float | None]:
+    """Where the mean over more seeds lies, by Student's t: nothing is said of other examples."""
+    if len(values) < 2:
+        return None, None
+    from scipy import stats
+
+    middle, spread = fmean(values), stdev(values)
+    away = float(stats.t.ppf((1 + level) / 2, len(values) - 1)) * spread / math.sqrt(len(values))
+    return middle - away, middle + away
 
 
 def _by_chunks(
@@ -122,11 +165,17 @@ def _stretch(told_S: np.ndarray, drawn_BS: np.ndarray, away_B: np.ndarray, size:
 
 
 def permutation(
-    a: Sequence[Prepared], b: Sequence[Prepared], *, draws: int = DRAWS, key: Any = 0
+    a: Sequence[Prepared],
+    b: Sequence[Prepared],
+    *,
+    groups: Sequence[Hashable] = (),
+    draws: int = DRAWS,
+    key: Any = 0,
 ) -> float | None:
     """How often a difference as large comes by chance, were the arms' answers to each example exchangeable (all seeds
     of an example at once): a p-value for these seeds, over examples. None where the figure is undefined."""
     size = a[0].size
+    share_R = _shares(groups or range(len(a))).mean(1)
     chance = np.random.default_rng(randomness.number("permutation", size, len(a), key))
     observed: float | None = None
     beyond = known = 0
@@ -136,7 +185,7 @@ def permutation(
         swap_BN = (chance.random((count, size)) < 0.5).astype(float)
         if begin < 0:
             swap_BN[0] = 0
-        apart_B = np.mean([_swapped(x, y, swap_BN) for x, y in zip(a, b, strict=True)], axis=0)
+        apart_B = share_R @ np.stack([_swapped(x, y, swap_BN) for x, y in zip(a, b, strict=True)])
         if observed is None:
             observed = float(apart_B[0])
             if math.isnan(observed):
@@ -202,6 +251,15 @@ def verdict(found: Interval, margin: float | None) -> str:
     if margin is not None and -margin <= found.low and found.high <= margin:
         return "equal"
     return "win" if found.low > 0 else "loss" if found.high < 0 else "open"
+
+
+def corrected(verdict: str, p: float | None) -> str:
+    """A win or a loss must be sure of these seeds too, over all tasks that were tested: its p is the corrected one."""
+    return "open" if verdict in ("win", "loss") and p is not None and not sure(p) else verdict
+
+
+def sure(p: float | None) -> bool:
+    return p is not None and p <= 1 - LEVEL
 
 
 def average_ranks(rows: Sequence[Sequence[float]]) -> list[float]:

@@ -32,7 +32,30 @@ def git_state() -> dict[str, Any] | None:
     return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
 
 
-def peak_memory() -> int:
-    """Largest resident size of this process, in MB."""
-    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit)
+class Memory:
+    """The largest resident size of this process: of all its life, or since the last job began in it."""
+
+    def __init__(self, proc: Path = Path("/proc/self")) -> None:
+        self.proc, self.jobs, self.cleared = proc, 0, False
+
+    def begin(self) -> None:
+        """Forget what the jobs before this one held, where the system can: Linux counts anew from here."""
+        self.jobs += 1
+        try:
+            (self.proc / "clear_refs").write_text("5")
+            self.cleared = True
+        except OSError:
+            self.cleared = False
+
+    def peak(self) -> tuple[int | None, str | None]:
+        """In MB; or why it cannot be told."""
+        if self.cleared:
+            (line,) = [s for s in (self.proc / "status").read_text().splitlines() if s.startswith("VmHWM")]
+            return int(line.split()[1]) >> 10, None
+        if self.jobs > 1:
+            return None, "its process had other runs before it, whose memory cannot be told from its own"
+        unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+        return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit), None
+
+
+MEMORY = Memory()  # of this process

@@ -141,11 +141,12 @@ schedules = Registry("schedules", "lmcompare.schedules", "schedule")
 activations = Registry("activations", "lmcompare.activations", "activation")
 metrics = Registry("metrics", "lmcompare.metrics", "metric")
 tokenizers = Registry("tokenizers", "lmcompare.text", "tokenizer")
+executors = Registry("executors", "lmcompare.executors", "executor")
 
 ROOMS = {
     room.room: room
     for room in (
         tasks, backends, baselines, ngrams, objectives, transfers, readers,
-        optimizers, schedules, activations, metrics, tokenizers,
+        optimizers, schedules, activations, metrics, tokenizers, executors,
     )
 }  # fmt: skip

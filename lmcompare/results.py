@@ -12,12 +12,12 @@ import shutil
 import socket
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lmcompare import config, files, provenance
-from lmcompare.errors import EXIT_BUG, ResourceError, Stopped, UserError
+from lmcompare import config, cost, files, provenance
+from lmcompare.errors import EXIT_BUG, Locked, ResourceError, Stopped, UserError
 
 FORMAT = 1
 NAME = re.compile(r"[A-Za-z0-9._-]{1,80}")
@@ -34,6 +34,8 @@ class Record:
     result: dict[str, Any] | None
     failure: dict[str, Any] | None
     log: list[dict[str, Any]]
+    # What else run.json says: kind, hashes, versions, commit.
+    identity: dict[str, Any] = field(default_factory=dict)
 
 
 class Run:
@@ -46,6 +48,7 @@ class Run:
         events = list(read_lines(path / "events.jsonl"))
         self.attempt = 1 + sum(e["event"] == "start" for e in events)
         self.warnings: list[str] = [e["text"] for e in events if e["event"] == "warning"]
+        self.meter = cost.Meter(events)
 
     def log(self, row: dict[str, Any]) -> None:
         append(self.path / "log.jsonl", row)
@@ -75,6 +78,7 @@ class Run:
         events = list(read_lines(self.path / "events.jsonl"))
         before = next((e["machine"] for e in reversed(events) if e["event"] == "machine"), now)
         self.event("machine", machine=now)
+        self.meter.on(device, processes)
         changed = [
             f"not bit-identical to one uninterrupted run: {key} {before[key]} -> {now[key]}"
             for key in now
@@ -101,10 +105,12 @@ class Run:
         """Write the result; from here on the run is finished."""
         seconds = time.monotonic() - self.started + self._seconds_before()
         full = {"format": FORMAT, "run": self.name, **result, "seconds": round(seconds, 3)}
+        memory, unknown = provenance.MEMORY.peak()
         full |= {
             "warnings": self.warnings,
             "attempts": self.attempt,
-            "peak_memory_mb": provenance.peak_memory(),
+            "peak_memory_mb": memory,
+            "cost": {**self.meter.told(self.model, result.get("cost") or {}), "memory_reason": unknown},
         }
         self.event("end", **self._took())
         files.write_json(self.path / "result.json", full)
@@ -121,8 +127,8 @@ class Run:
     def pause(self) -> None:
         self.event("paused", **self._took())
 
-    def _took(self) -> dict[str, float]:
-        return {"seconds": round(time.monotonic() - self.started, 3)}
+    def _took(self) -> dict[str, Any]:
+        return {"seconds": round(time.monotonic() - self.started, 3), "cost": self.meter.took()}
 
     def _seconds_before(self) -> float:
         return sum(e.get("seconds", 0.0) for e in read_lines(self.path / "events.jsonl"))
@@ -192,7 +198,7 @@ def locked(path: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise UserError(f"{path}: locked by {lock.read().strip() or 'another process'}") from None
+            raise Locked(f"{path}: locked by {lock.read().strip() or 'another process'}") from None
         lock.seek(0)
         lock.truncate()
         lock.write(f"pid {os.getpid()} on host {socket.gethostname()}")
@@ -262,12 +268,19 @@ def read(path: Path) -> Record:
         raise UserError(f"{path}: not a run folder (it has no readable run.json)") from None
     result, failure = (_maybe(path / name) for name in ("result.json", "failure.json"))
     status = "finished" if result else "failed" if failure else "unfinished"
-    log = list(read_lines(path / "log.jsonl"))
-    return Record(path, path.name, status, run["config"], result, failure, log)
+    try:
+        log = list(read_lines(path / "log.jsonl"))
+    except ValueError:
+        raise UserError(f"{path / 'log.jsonl'}: not readable as JSON lines") from None
+    around = {key: value for key, value in run.items() if key != "config"}
+    return Record(path, path.name, status, run["config"], result, failure, log, around)
 
 
 def _maybe(path: Path) -> dict[str, Any] | None:
-    return files.read_json(path) if path.is_file() else None
+    try:
+        return files.read_json(path) if path.is_file() else None
+    except ValueError:
+        raise UserError(f"{path}: not readable as JSON; --force makes the run again") from None
 
 
 def finished(path: Path) -> dict[str, Any] | None:

@@ -10,17 +10,21 @@ from collections.abc import Iterator
 from lmcompare.errors import EXIT_INTERRUPTED, EXIT_PREEMPTED, Stopped
 
 _asked: list[int] = []
+_blocks: list[None] = []  # that we are in
 
 
 @contextlib.contextmanager
 def watched() -> Iterator[None]:
-    """Within this block the signals are requests, not deaths."""
-    _asked.clear()
+    """Within this block the signals are requests, not deaths. A block in a block forgets none of them."""
+    if not _blocks:
+        _asked.clear()
     wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
     before = {number: signal.signal(number, _note) for number in wanted}
+    _blocks.append(None)
     try:
         yield
     finally:
+        _blocks.pop()
         for number, handler in before.items():
             signal.signal(number, handler)
 

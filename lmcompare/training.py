@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lmcompare import batches, budget, checkpoints, files, randomness, registry, signals
+from lmcompare import batches, budget, checkpoints, files, randomness, registry, signals, trackers
 from lmcompare.checkpoints import State
 from lmcompare.config import Training
 from lmcompare.device import Machine
@@ -82,7 +82,9 @@ class Loop:
     def fit(self) -> State:
         """Train until the budget is used up, the figure stops rising, or a signal asks for the end."""
         self._resume()
+        self.tracker = trackers.opened(self.plan.tracker, self.run)
         self.progress.start(self.budget.total, self.budget.used(self.state))
+        self.run.event("budget", unit=self.budget.unit, total=self.budget.total, began=self.state.began)
         self.ticked = time.monotonic()
         try:
             while True:
@@ -101,6 +103,7 @@ class Loop:
             raise
         finally:
             self.progress.stop()
+            self.tracker.close(ended=bool(self.state.stopped))
         return self.state
 
     def _step(self) -> None:
@@ -319,3 +322,4 @@ class Loop:
     def _log(self, row: dict[str, Any]) -> None:
         if self.machine.main:
             self.run.log(row)
+            self.tracker.row(row)

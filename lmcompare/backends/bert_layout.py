@@ -148,6 +148,7 @@ def load(family: "type[Bert]", folder: Path, seed: int) -> "Bert":
     bert.draw(seed)
     if "pooler.weight" not in found:
         bert.warnings.append(f"{folder}: has no pooler; a random one is used")
+    bert.lacked = {name: 0 for name in bert.encoder.state_dict() if name not in found}
     folders.fill(bert.encoder, found, folder)
     return bert
 

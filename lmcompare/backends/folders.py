@@ -109,6 +109,11 @@ def fill(module: torch.nn.Module, found: Mapping[str, Tensor], folder: Path) -> 
         own[name].copy_(tensor)
 
 
+def held(own: Mapping[str, Tensor], lacked: Mapping[str, int]) -> dict[str, Tensor]:
+    """The weights that the folder itself had: without those that it lacked, from the given row on."""
+    return {name: tensor[: lacked[name]] if name in lacked else tensor for name, tensor in own.items()}
+
+
 def absent(names: Collection[str], folder: Path) -> ModelError:
     shown = ", ".join(sorted(names)[:4])
     return ModelError(f"{folder}: {len(names)} weights of the encoder are missing: {shown}")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lmcompare import files
 from lmcompare.backends import gpt_layout as layout
-from lmcompare.backends.folders import STARTS
+from lmcompare.backends.folders import STARTS, held
 from lmcompare.backends.piece_views import located, windows, words_in_a_row
 from lmcompare.batches import Inputs, stack
 from lmcompare.config import fingerprint
@@ -137,6 +137,7 @@ class Gpt:
         self.encoder = GptEncoder(vocabulary=tokenizer.size, **network_of)
         self.tied = self.encoder.words.weight  # V × D: the language model's output matrix, specials last
         self.warnings: list[str] = []
+        self.lacked: dict[str, int] = {}  # weights that the folder has not, from this row on: the seed's
 
     def draw(self, seed: int) -> None:
         """Fresh weights, a function of the seed."""
@@ -223,6 +224,15 @@ class Gpt:
     @property
     def fingerprint(self) -> str:
         """Of every weight, the network's shape, and the vocabulary."""
+        return self._digest({})
+
+    @property
+    def start(self) -> str:
+        """The same of what the folder held: without the weights that it lacked, which a seed drew."""
+        return self._digest(self.lacked)
+
+    def _digest(self, lacked: Mapping[str, int]) -> str:
         unused = ("cells",) if self.settings["network"] == "transformer" else ()
         shape = fingerprint({k: v for k, v in self.settings.items() if k not in (*STARTS, *unused)})
-        return shape + files.digest_tensors(dict(self.encoder.state_dict())) + self.tokenizer.fingerprint
+        weights = files.digest_tensors(held(self.encoder.state_dict(), lacked))
+        return shape + weights + self.tokenizer.fingerprint

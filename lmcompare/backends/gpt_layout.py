@@ -123,6 +123,7 @@ def load(family: "type[Gpt]", folder: Path, seed: int) -> "Gpt":
     if len(words) < tokenizer.size:  # a bare language model: the special tokens are new (§3.2)
         if not own:
             gpt.warnings.append(f"{folder}: has no embeddings of {', '.join(SPECIALS)}; random ones are used")
+        gpt.lacked = {"words.weight": tokenizer.plain}
         new = gpt.encoder.words.weight[tokenizer.plain :]
         words = torch.cat([words[: tokenizer.plain], new])
     found["words.weight"] = words[: tokenizer.size]

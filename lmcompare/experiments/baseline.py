@@ -1,12 +1,15 @@
 """`lmc baseline`: a classic model on the same splits, kept as a run like the others."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 from lmcompare import evaluation, registry, results, signals
 from lmcompare.config import Baseline, dump
+from lmcompare.cost import Timing
 from lmcompare.experiments.task_data import figures, read_task
 from lmcompare.progress import Progress
+from lmcompare.types import Example
 
 
 def baseline(
@@ -34,13 +37,16 @@ def baseline(
         model = registry.baselines.build(config.baseline, found.task)
         model.fit(found.splits["train"], config.seed)
         metrics, undefined, groups = {}, {}, {}
+        timing = Timing()
         for split, examples in found.splits.items():
             signals.check()
             if split == "train":
                 continue
+            answers, *again = [timed(model, examples) for _ in range(2)]
+            timing.add([(len(examples), seconds) for _, seconds in (answers, *again)], len(examples))
             rows = [
                 {"id": e.id, "label": evaluation.gold(e), "prediction": plain(p), "scores": None}
-                for e, p in zip(examples, model.predict(examples), strict=True)
+                for e, p in zip(examples, answers[0], strict=True)
             ]
             run.predictions(split, rows)
             metrics[split], undefined[split] = evaluation.score(found.task, rows)
@@ -55,8 +61,15 @@ def baseline(
                 **figures(found, metrics, undefined, groups),
                 "device": "cpu",
                 "threads": 1,
+                "cost": {"inference": timing.told()},
             }
         )
+
+
+def timed(model: Any, examples: list[Example]) -> tuple[Any, float]:
+    """Its answers to a split at once, and the seconds that they took."""
+    began = time.perf_counter()
+    return model.predict(examples), time.perf_counter() - began
 
 
 def plain(value: Any) -> Any:

@@ -1,34 +1,23 @@
 """`lmc compare`, `lmc report` and `lmc demo`: put runs side by side, and make those that a study lacks."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lmcompare import files, lineage, results
 from lmcompare import statistics as summary
-from lmcompare.config import OPERATIONAL, flatten
+from lmcompare.config import flatten
 from lmcompare.errors import UserError
-from lmcompare.experiments import studies
+from lmcompare.experiments import placing, studies
 from lmcompare.experiments.grid import LEDGER, Grid, record_of
-from lmcompare.experiments.multitask import records as records_in
+from lmcompare.experiments.ledger import in_order
+from lmcompare.experiments.records import records as records_in
 from lmcompare.experiments.suite import SUMMARY
+from lmcompare.guard import UNSAID
 from lmcompare.report.suite import average_lines
 from lmcompare.results import Record
-
-# Of a config, what a name of an arm never tells: what it says anyhow, what each run of it has of its own, and what
-# changes no answer.
-UNSAID = (
-    "seed",
-    "data_seed",
-    "model",
-    "task.name",
-    "together",
-    "training.log_every",
-    "training.micro",
-    *OPERATIONAL,
-)
 
 
 def compare(
@@ -38,13 +27,55 @@ def compare(
     jobs: int | None,
     data: Path | None,
     note: Callable[[str], None],
+    executor: str = "",
+    address: str = "",
 ) -> summary.Comparison:
     """Runs as they are; or a study, whose missing runs are made first."""
     if len(what) == 1 and studies.is_study(what[0]):
-        study = studies.read(what[0], assignments)
-        folder = results.root() / Path(what[0]).stem
-        return run_study(Grid(study, folder, note=note, at_once=jobs, data=data))
+        how: dict[str, Any] = {"executor": executor, "address": address, "jobs": jobs}
+        return run_study(grid_of(what[0], assignments, data=data, note=note, **how))
+    said = {"--set": assignments, "--executor": executor, "--address": address, "--jobs": jobs}
+    if unheard := [option for option, value in said.items() if value]:
+        raise UserError(
+            f"{', '.join(unheard)}: only a study's runs are made, and {', '.join(what)} is none; finished runs are "
+            "as they are"
+        )
     return of_runs(what)
+
+
+def planned(
+    what: list[str],
+    assignments: list[str],
+    *,
+    jobs: int | None,
+    data: Path | None,
+    executor: str = "",
+    address: str = "",
+) -> dict[str, Any]:
+    """What a study would make."""
+    from lmcompare.experiments.plan import plan
+
+    if len(what) != 1 or not studies.is_study(what[0]):
+        raise UserError(f"--dry-run: it plans one study, and {', '.join(what)} is none")
+    how: dict[str, Any] = {"executor": executor, "address": address, "jobs": jobs}
+    return plan(grid_of(what[0], assignments, data=data, note=lambda text: None, **how))
+
+
+def grid_of(
+    name: str,
+    assignments: list[str],
+    *,
+    jobs: int | None,
+    data: Path | None,
+    note: Callable[[str], None],
+    executor: str = "",
+    address: str = "",
+) -> Grid:
+    """A study as it was asked for, its folder, and where its runs are to be made."""
+    said, settings = placing.split(assignments)
+    study = studies.read(name, said)
+    chosen = placing.executor(executor, settings, address=address, jobs=jobs, note=note)
+    return Grid(study, results.root() / Path(name).stem, note=note, executor=chosen, data=data)
 
 
 def demo(
@@ -53,16 +84,23 @@ def demo(
     """The main job on the embedded suite, and the page about it."""
     name = "demo-quick" if quick else "demo"
     folder = out or results.root() / name
-    grid = Grid(studies.read(name, []), folder, note=note, at_once=jobs, force=force)
+    # Its models are so small that many share a GPU.
+    pool = placing.executor(placing.DEFAULT, {}, jobs=jobs)
+    grid = Grid(studies.read(name, []), folder, note=note, executor=pool, force=force)
     return run_study(grid), folder / "report.html"
 
 
 def run_study(grid: Grid) -> summary.Comparison:
     """Pretrain what is to be pretrained, run every arm on every task with every seed, and sum up."""
-    rows = [(arm + taught(record), record) for arm, record in grid.run()]
-    study = grid.study
+    found, study = grid.run(), grid.study
+    rows = [(arm + taught(record), record) for arm, record in found]
     comparison = summary.summarize(
-        rows, title=study.title, quick=study.quick, compare=study.compare, margin=study.margin
+        rows,
+        title=study.title,
+        quick=study.quick,
+        compare=study.compare,
+        margin=study.margin,
+        series=told_series(found, {arm.name: arm.series for arm in study.arms}),
     )
     files.write_json(grid.folder / "comparison.json", comparison.to_json())
     return comparison
@@ -70,8 +108,7 @@ def run_study(grid: Grid) -> summary.Comparison:
 
 def of_runs(names: list[str]) -> summary.Comparison:
     """Compare run folders, or all runs of a study's folder; without names, the runs folder's own."""
-    given = [Path(name) for name in names] or [results.root()]
-    found = [path if path.is_dir() else results.root() / path for path in given]
+    found = [place(name) for name in names] or [results.root()]
     if len(found) == 1 and (found[0] / LEDGER).is_file():
         return of_study(found[0])
     inside = [run for path in found for run in runs_in(path)]
@@ -79,8 +116,38 @@ def of_runs(names: list[str]) -> summary.Comparison:
         made = sorted(path.parent for path in results.root().glob(f"*/{LEDGER}"))
         hint = f"name a study's folder, such as {made[-1]}" if made else "`lmc demo` makes some"
         raise UserError(f"{', '.join(map(str, found))}: no runs here; {hint}")
-    records = [record for path in inside for record in records_in(path)]
-    return summary.summarize(list(zip(arm_names(records), records, strict=True)), title="Runs compared")
+    read, odd = readable(records_in, inside)
+    records = [record for some in read for record in some]
+    rows = list(zip(arm_names(records), records, strict=True))
+    return noted(summary.summarize(rows, title="Runs compared"), odd)
+
+
+def place(name: str) -> Path:
+    """The folder that is meant: as it is given, or in the runs folder; a study may be named, or its file given."""
+    path = Path(name)
+    if path.is_dir():
+        return path
+    folder = results.root() / (path.stem if studies.is_study(name) else path)
+    if studies.is_study(name) and not (folder / LEDGER).is_file():
+        raise UserError(f"{name}: no run of this study is in {folder} yet; `lmc compare {name}` makes them")
+    return folder
+
+
+def readable(read: Callable[[Any], Any], things: Iterable[Any]) -> tuple[list[Any], list[str]]:
+    """What can be read back, and sentences about what cannot; where nothing can, the first of them is the error."""
+    found, odd = list[Any](), list[str]()
+    for thing in things:
+        try:
+            found.append(read(thing))
+        except UserError as error:
+            odd.append(f"left out: {error}")
+    if odd and not found:
+        raise UserError(odd[0].removeprefix("left out: "))
+    return found, odd
+
+
+def noted(comparison: summary.Comparison, notes: Iterable[str]) -> summary.Comparison:
+    return replace(comparison, notes=(*comparison.notes, *notes))
 
 
 def runs_in(path: Path) -> list[Path]:
@@ -97,7 +164,8 @@ def of_study(folder: Path) -> summary.Comparison:
     suite = files.read_json(table) if table.is_file() else None
     if suite is not None:  # what lies here besides was made in another way
         entries = [entry for entry in entries if entry["run"] in suite["runs"]]
-    found = [(entry["arm"], record_of(folder, entry)) for entry in entries]
+    found, odd = readable(lambda entry: (entry["arm"], record_of(folder, entry)), entries)
+    found = in_order(ledger, found)
     rows = [(arm + taught(record), record) for arm, record in found]
     comparison = summary.summarize(
         rows,
@@ -105,11 +173,18 @@ def of_study(folder: Path) -> summary.Comparison:
         quick=ledger["quick"],
         compare=[(a, b) for a, b in ledger.get("compare", ())],
         margin=ledger.get("margin"),
+        series=told_series(found, ledger.get("series", {})),
     )
+    comparison = noted(comparison, odd)
     if suite is None:
         return comparison
     title = f"{suite['title']}: first metrics only, not the suite's average"
-    return replace(comparison, title=title, notes=(*comparison.notes, *average_lines(suite)))
+    return noted(replace(comparison, title=title), average_lines(suite))
+
+
+def told_series(rows: list[tuple[str, Record]], series: dict[str, str]) -> dict[str, str]:
+    """By an arm's name in the table, the series that the study has it in, where it says."""
+    return {arm + taught(record): series[arm] for arm, record in rows if series.get(arm)}
 
 
 def arm_names(records: list[Record]) -> list[str]:

@@ -9,9 +9,12 @@ from safetensors.torch import load_file
 
 from lmcompare import device, evaluation, files, models, registry, results
 from lmcompare.config import Pretrain, Transfer
+from lmcompare.cost import Timing
 from lmcompare.errors import ModelError, UserError
-from lmcompare.experiments import multitask, ngrams
+from lmcompare.experiments import ngrams
 from lmcompare.experiments.corpora import source, tokenize
+from lmcompare.experiments.export_layout import ENCODER
+from lmcompare.experiments.records import records
 from lmcompare.experiments.task_data import compared, data_folder, loaded
 from lmcompare.experiments.transfer import EVALUATION_BATCH, formatted, load_backend
 from lmcompare.progress import Progress
@@ -61,6 +64,9 @@ def restore(record: Record) -> tuple[Transfer, Any, Any]:
     if config.transfer["name"] == "finetune":
         backend = registry.loader(registry.backends.get(config.backend))(models.encoder_of(path))
     else:
+        # A run that was handed on brings the encoder along that its reader was trained on.
+        if (path / ENCODER).is_dir():
+            config = config.model_copy(update={"model": str(path / ENCODER)})
         backend = load_backend(config)
         expected = files.read_json(path / "run.json")["model"]
         if backend.fingerprint != expected:
@@ -74,7 +80,7 @@ def finished(path: Path) -> Record:
     if record.status != "finished":
         raise UserError(f"{path}: this run is {record.status}; there is nothing to evaluate yet")
     if "tasks" in record.config:
-        whose = ", ".join(str(one.path) for one in multitask.records(path))
+        whose = ", ".join(str(one.path) for one in records(path))
         raise UserError(f"{path}: its encoder learned several tasks; ask for one of them: {whose}")
     return record
 
@@ -91,7 +97,10 @@ def evaluate(path: Path, split: str | None, *, data: Path | None = None, task: s
             raise UserError(f"{record.run}: a run over a corpus has the split dev alone, not {split!r}")
         return pretrained(record, data) if "objective" in record.config else counted(record, data)
     asked = ask(record, task, task_of(record, task, data), split)
-    return scored(record, asked, answering(record)(asked))
+    timing = Timing()
+    rows = answering(record, timing)(asked)
+    inference = None if "baseline" in record.config else timing.told()
+    return scored(record, asked, rows) | {"inference": inference}
 
 
 def table_of(record: Record, name: str) -> dict[str, Any]:
@@ -124,8 +133,8 @@ def ask(record: Record, name: str, task: Task, split: str | None) -> Asked:
     return Asked(task, split, splits[split], notes, digest, states.get(split))
 
 
-def answering(record: Record) -> Answer:
-    """How a run answers: with its weights; a baseline with the answers that it keeps."""
+def answering(record: Record, timing: Timing | None = None) -> Answer:
+    """How a run answers: with its weights, which `timing` is told of; a baseline with the answers that it keeps."""
     if "baseline" in record.config:
         return lambda asked: kept(record, asked)
     config, backend, weights = restore(record)
@@ -143,7 +152,9 @@ def answering(record: Record) -> Answer:
         foreign = set(asked.task.labels) - set(task.labels)
         examples = [replace(e, label=None) for e in asked.examples] if foreign else asked.examples
         dataset = formatted(config, backend, task, examples)
-        rows = evaluation.predict(learner, dataset, size=EVALUATION_BATCH, device=machine.device)
+        rows = evaluation.predict(
+            learner, dataset, size=EVALUATION_BATCH, device=machine.device, timing=timing
+        )
         pairs = zip(rows, asked.examples, strict=True)
         return [{**row, "label": evaluation.gold(e)} for row, e in pairs] if foreign else rows
 
@@ -232,5 +243,6 @@ def told(
         "data_hashes": {},
         "data_state": {},
         "warnings": [],
+        "inference": None,
         "predictions": predictions,
     }

@@ -5,24 +5,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lmcompare import files, micro, registry, results, signals, workers
-from lmcompare.config import fingerprint, task_name
-from lmcompare.errors import UserError
-from lmcompare.experiments import studies
+from lmcompare import claims, files, micro, registry, results, signals, workers
+from lmcompare.config import OPERATIONAL, fingerprint, flatten
+from lmcompare.errors import EXIT_INTERRUPTED, EXIT_PREEMPTED, UserError
+from lmcompare.executors import Executor
+from lmcompare.experiments import placing, studies
+from lmcompare.experiments.ledger import LEDGER, Ledger, place, record_of, whole
+from lmcompare.experiments.tally import Tally
 from lmcompare.experiments.task_data import data_folder
 from lmcompare.files import code_hash
+from lmcompare.report.figures import counted
 from lmcompare.results import Record
+
+__all__ = ["LEDGER", "Grid", "followers", "look", "record_of"]
 
 Job = dict[str, Any]
 Key = str | int  # a model's name, or a run's number
-LEDGER = "study.json"  # in a study's folder: which of its runs are finished
 WORKER = "lmcompare.experiments.jobs:work"
-PRELOAD = [
-    "lmcompare.experiments.jobs",
-    "torch._dynamo",
-    "sklearn.linear_model",
-    "sklearn.feature_extraction.text",
-]
 
 
 class Grid:
@@ -35,49 +34,61 @@ class Grid:
         *,
         note: Callable[[str], None],
         at_once: int | None = None,
+        executor: Executor | None = None,
         data: Path | None = None,
         force: bool = False,
         keep: bool = False,  # what the folder holds of other tasks and seeds
     ) -> None:
         self.study, self.folder, self.note, self.data, self.force = study, folder, note, data, force
         self.keep = keep
-        self.cores = workers.cores()
-        self.at_once = at_once or self.cores
+        # Studies of one runs folder make no run twice; what lies elsewhere, and a suite's folder, stand alone.
+        self.claims = folder.parent if beside_others(folder) and not keep else folder
+        self.executor: Executor = executor or placing.executor("", {}, jobs=at_once, note=note)
+        self.around = {"micro": code_hash(Path(micro.__file__).parent), "data": look(data_folder(data))}
 
     def run(self) -> list[tuple[str, Record]]:
         """The record of every run that the study asks for, with the name of its arm."""
+        studies.check(self.study)
+        studies.check_models(self.study)
         with files.disk(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        with signals.watched(), results.locked(self.folder):
-            studies.check(self.study)
-            studies.check_models(self.study)
-            self.ledger = Ledger(self.folder, self.study, fresh=self.force, keep=self.keep)
-            self.waiting: deque[workers.Waiting] = deque()
-            self.made: dict[Key, tuple[str, Record]] = {}
-            self.lost: list[tuple[str, Record]] = []
-            self.around = {
-                "micro": code_hash(Path(micro.__file__).parent),
-                "data": look(data_folder(self.data)),
-            }
-            models, runs = self._models(), self._runs({})
-            self.after = followers(runs, self.study.starts)
-            self.later = {number for numbers in self.after.values() for number in numbers}
-            keys: list[Key] = [*models, *runs]
-            if models:
-                self.note(f"pretraining {', '.join(models)}")
-            self.note(f"{len(runs)} runs, {self.at_once} at a time")
-            for name, job in models.items():
-                self._add(name, job, at_once=min(self.at_once, len(models)))
-            # Those first that others wait for.
-            for number in sorted(runs.keys() - self.later, key=lambda number: number not in self.after):
-                if self._model_of(runs[number]) not in models:
-                    self._add(number, runs[number])
-            self._perform(keys)
-            if self.lost and all(self._model_of(job) in dict(self.lost) for job in runs.values()):
-                raise self._no_model()
-            return [self.made[key] for key in keys]
+        with signals.watched(), claims.at_work(self.folder) as presence:
+            with presence.alone() as alone:
+                who = None if alone else presence.other()
+                self.ledger = Ledger(self.folder, self.study, fresh=self.force, keep=self.keep, beside=who)
+            if who:
+                self.note(f"{who} makes this study, too: each takes what the other has not begun")
+            rows = self._all()
+            with presence.alone(last=True) as alone:
+                self.ledger.close(alone=alone)
+        return rows
 
-    def _models(self) -> dict[str, Job]:
+    def _all(self) -> list[tuple[str, Record]]:
+        self.waiting: deque[workers.Job] = deque()
+        self.made: dict[Key, tuple[str, Record]] = {}
+        self.lost: list[tuple[str, Record]] = []
+        models, runs = self.models(), self.runs({})
+        self.after = followers(runs, self.study.starts)
+        self.later = {number for numbers in self.after.values() for number in numbers}
+        keys: list[Key] = [*models, *runs]
+        self.tally = Tally(len(keys))
+        at_once = self.executor.at_once
+        if models:
+            self.note(f"pretraining {', '.join(models)}")
+        self.note(f"{counted(len(runs), 'run')}, {at_once} at a time")
+        for name, job in models.items():
+            self._add(name, job, most=len(models))
+        # Those first that others wait for.
+        for number in sorted(runs.keys() - self.later, key=lambda number: number not in self.after):
+            if self.model_of(runs[number]) not in models:
+                self._add(number, runs[number])
+        with self.tally.shown():
+            self._perform(keys)
+        if self.lost and all(self.model_of(job) in dict(self.lost) for job in runs.values()):
+            raise self._no_model()
+        return [self.made[key] for key in keys]
+
+    def models(self) -> dict[str, Job]:
         """The models that are pretrained first."""
         return {
             name: {"kind": "pretrain", "arm": f"pretraining {name}", "config": studies.pretraining_job(model)}
@@ -85,54 +96,76 @@ class Grid:
             if model.pretrain
         }
 
-    def _runs(self, made: dict[str, str]) -> dict[int, Job]:
+    def runs(self, made: dict[str, str]) -> dict[int, Job]:
         """All other runs by number, with the models where they are."""
         paths = {name: model.model for name, model in self.study.models.items()} | made
         return dict(enumerate(studies.jobs(self.study, paths)))
 
-    def _model_of(self, job: Job) -> str:
+    def model_of(self, job: Job) -> str:
         """The model whose weights a run needs."""
         name = next(arm.model for arm in self.study.arms if arm.name == job["arm"])
         return (self.study.models[name].like or name) if name else ""
 
     def _perform(self, keys: list[Key]) -> None:
         """Make what waits, some runs at a time; a model that is done lets the runs begin that use it."""
-        for job, answer in workers.run(WORKER, self.waiting, at_once=self.at_once, preload=PRELOAD):
-            if answer.value:
-                record = self.ledger.add(job["ledger"], job["arm"], answer.value)
-            else:
-                record = self.ledger.failed(job["ledger"], job, answer)
-            self.made[job["key"]] = (job["arm"], record)
-            self.note(f"{len(self.made)}/{len(keys)} · {told(job, record)}")
-            if job["kind"] == "pretrain":
-                self._release(job["key"], record)
-            else:
-                self._follow(job["key"], record)
+        watch = workers.Watch(lambda job: self.tally.running.add(job["key"]), self.note, self.folder)
+        self.ledger.flush()
+        for job, answer in self.executor.run(WORKER, self.waiting, watch):
+            self._take(job, answer, len(keys))
+            self.ledger.flush()
+
+    def _take(self, job: Job, answer: workers.Answer, total: int) -> None:
+        """One answer: a run that is done, one that failed, or one that somebody else is making."""
+        told = answer.value or {}
+        if "locked" in told:
+            self.tally.running.discard(job["key"])
+            self.note(f"{words(job)}: {told['locked']}; it is waited for")
+            self.waiting.append(job | {"wait": True})
+            return
+        if signals.asked() and answer.status in (EXIT_PREEMPTED, EXIT_INTERRUPTED):
+            self.tally.running.discard(job["key"])
+            return  # it was asked to stop, and goes on with the next call
+        if "status" in told:  # another call of the study met with it
+            answer = workers.Answer(None, **told)
+        if "run" in told:
+            record = self.ledger.add(job["ledger"], job["arm"], Path(told["run"]))
+        else:
+            record = self.ledger.failed(job["ledger"], job, answer)
+        self.made[job["key"]] = (job["arm"], record)
+        self.tally.ended(job["key"], failed=record.result is None, made=told.get("made", True))
+        self.note(f"{len(self.made)}/{total} · {line(job, record)}{self.tally.short()}")
+        if job["kind"] == "pretrain":
+            self._release(job["key"], record)
+        else:
+            self._follow(job["key"], record)
 
     def _release(self, name: str, model: Record) -> None:
         """The runs of a model that has just been pretrained; those of one that failed have failed with it."""
-        runs = self._runs({name: str(model.path)})
-        mine = {number: job for number, job in runs.items() if self._model_of(job) == name}
+        runs = self.runs({name: str(model.path)})
+        mine = {number: job for number, job in runs.items() if self.model_of(job) == name}
         if model.result is not None:
             for number, job in mine.items():
                 if number not in self.later:
                     self._add(number, job)
             return
         self.lost.append((name, model))
-        self.note(f"{lost(name, model)}; {len(mine)} runs fail with it")
+        self.note(f"{lost(name, model)}; {counted(len(mine), 'run')} failed with it")
         for number, job in mine.items():
-            answer = workers.Answer(None, "its model could not be pretrained", UserError.status)
-            self.made[number] = (job["arm"], self.ledger.failed(fingerprint(job), job, answer))
+            self._fail(number, job, "its model could not be pretrained")
 
     def _follow(self, number: Key, first: Record) -> None:
         """The runs that start from what this one has learned, on another task; they fail with it."""
         for later in self.after.get(number, ()):
-            job = self._runs({})[later]
+            job = self.runs({})[later]
             if first.result is not None:
                 self._add(later, {**job, "config": {**job["config"], "model": str(first.path)}})
-                continue
-            answer = workers.Answer(None, f"{first.run}, which it starts from, failed", UserError.status)
-            self.made[later] = (job["arm"], self.ledger.failed(fingerprint(job), job, answer))
+            else:
+                self._fail(later, job, f"{first.run}, which it starts from, failed")
+
+    def _fail(self, key: Key, job: Job, reason: str) -> None:
+        answer = workers.Answer(None, reason, UserError.status)
+        self.made[key] = (job["arm"], self.ledger.failed(fingerprint(job), job, answer))
+        self.tally.ended(key, failed=True)
 
     def _no_model(self) -> UserError:
         """Nothing is left where every run needs a model that could not be pretrained."""
@@ -140,85 +173,51 @@ class Grid:
         error.status = (self.lost[0][1].failure or {}).get("status", error.status)
         return error
 
-    def _add(self, key: Key, job: Job, *, at_once: int | None = None) -> None:
+    def _add(self, key: Key, job: Job, *, most: int | None = None) -> None:
         """Let a run wait for its turn, unless the ledger knows it as finished."""
-        entry = fingerprint({**self.around, **job, "weights": look(model_folder(job)), **own_files(job)})
+        entry, share = self.names(job)
         known = self.ledger.record(entry)
         # A pretraining looks by itself whether its corpus has changed.
         if known is not None and job["kind"] != "pretrain":
             self.made[key] = (job["arm"], known)
+            self.tally.ended(key, made=False)
             self._follow(key, known)
             return
-        place = {"runs": str(self.folder), "data": str(self.data) if self.data else None, "force": self.force}
-        threads = max(1, self.cores // (at_once or self.at_once))
-        self.waiting.append((job | place | {"key": key, "ledger": entry}, threads))
+        where = {"runs": str(self.folder), "claims": str(self.claims), "force": self.force, "wait": False}
+        where |= {"data": str(self.data) if self.data else None}
+        where |= {"threads": self.executor.threads(most or self.executor.at_once)}
+        self.waiting.append(job | where | {"key": key, "ledger": entry, "share": share})
+
+    def names(self, job: Job) -> tuple[str, str]:
+        """What a run is known by: on the study's own list, and to all studies of the runs folder."""
+        facts = {**self.around, **job, "weights": look(model_folder(job)), **own_files(job)}
+        flat = {k: v for k, v in flatten(facts).items() if k != "arm" and not k.endswith(OPERATIONAL)}
+        return fingerprint(facts), claims.name(flat)
+
+    def there(self, entry: dict[str, Any] | None, share: str) -> Path | None:
+        """Where a run lies that need not be made."""
+        if entry is not None and whole(self.folder, entry):
+            return place(self.folder, entry)
+        return claims.made(self.claims, share)
 
 
-class Ledger:
-    """A study's list of its runs, so that a second call makes only what is missing. A key holds the whole config, the
-    code that makes the embedded suite, and what the local data and models look like: what has changed is made again."""
-
-    def __init__(self, folder: Path, study: studies.Study, *, fresh: bool, keep: bool = False) -> None:
-        self.folder, self.path = folder, folder / LEDGER
-        told = {"quick": study.quick, "compare": study.compare, "margin": study.margin}
-        self.table: dict[str, Any] = {"title": study.title, **told, "runs": {}}
-        self.known: dict[str, Any] = {}
-        if self.path.is_file() and (keep or not fresh):
-            before = files.read_json(self.path)
-            if before["title"] != study.title:
-                raise UserError(
-                    f"{folder}: holds another study, {before['title']!r}; name this file otherwise"
-                )
-            self.known = {} if fresh else before["runs"]
-            if keep:
-                runs = before["runs"].items()
-                self.table["runs"] = {key: entry for key, entry in runs if beside(folder, entry, study)}
-
-    def record(self, key: str) -> Record | None:
-        entry = self.known.get(key)
-        if entry is None or "reason" in entry or not results.finished(self.folder / entry["run"]):
-            return None
-        return self._keep(key, entry)
-
-    def add(self, key: str, arm: str, run: str) -> Record:
-        return self._keep(key, {"arm": arm, "run": run})
-
-    def failed(self, key: str, job: Job, answer: workers.Answer) -> Record:
-        """A run that has no result is kept in the list as failed, with its reason."""
-        facts = {"reason": answer.reason, "status": answer.status, "config": job["config"]}
-        run = f"{job['arm']}-{Path(job.get('task', '')).name}-s{job.get('seed', '')}-{key}"
-        return self._keep(key, {"arm": job["arm"], "run": run, **facts})
-
-    def _keep(self, key: str, entry: dict[str, Any]) -> Record:
-        self.table["runs"][key] = entry
-        files.write_json(self.path, self.table)
-        return record_of(self.folder, entry)
+def beside_others(folder: Path) -> bool:
+    """Whether a study's folder is in the runs folder."""
+    return folder.resolve().parent == results.root().resolve()
 
 
 def followers(runs: dict[int, Job], starts: dict[str, str]) -> dict[Key, list[int]]:
-    """By the number of a run, those that start from its weights: of the same arm and seed, on another task."""
-    place = {(job["arm"], job["seed"], job["task"]): number for number, job in runs.items()}
+    """By the number of a run, those that start from its weights: of the same arm and seeds, on another task."""
+
+    def spot(job: Job, task: str) -> tuple[Any, ...]:
+        return job["arm"], job["seed"], job.get("data_seed"), task
+
+    numbers = {spot(job, job["task"]): number for number, job in runs.items()}
     found: dict[Key, list[int]] = {}
     for number, job in runs.items():
         if job["kind"] == "transfer" and job["task"] in starts:
-            found.setdefault(place[job["arm"], job["seed"], starts[job["task"]]], []).append(number)
+            found.setdefault(numbers[spot(job, starts[job["task"]])], []).append(number)
     return found
-
-
-def beside(folder: Path, entry: dict[str, Any], study: studies.Study) -> bool:
-    """Whether a run on the list is there, and none that the study asks for itself."""
-    if "reason" not in entry and not results.finished(folder / entry["run"]):
-        return False
-    config = record_of(folder, entry).config
-    ours = entry["arm"] in [arm.name for arm in study.arms]
-    return not (ours and task_name(config["task"]) in study.tasks and config["seed"] in study.seeds)
-
-
-def record_of(folder: Path, entry: dict[str, Any]) -> Record:
-    if "reason" not in entry:
-        return results.read(folder / entry["run"])
-    failure = {"reason": entry["reason"], "status": entry["status"]}
-    return Record(folder / entry["run"], entry["run"], "failed", entry["config"], None, failure, [])
 
 
 def look(folder: Path | None) -> str:
@@ -248,13 +247,16 @@ def lost(name: str, model: Record) -> str:
     return f"pretraining {name} failed: {(model.failure or {}).get('reason')}"
 
 
-def told(job: Job, record: Record | None) -> str:
+def words(job: Job) -> str:
+    return " · ".join(str(job[k]) for k in ("arm", "task", "seed", "data_seed") if k in job)
+
+
+def line(job: Job, record: Record) -> str:
     """One line about a run that has just ended."""
-    words = " · ".join(str(job[k]) for k in ("arm", "task", "seed") if k in job)
-    if record is None or record.result is None:
-        return f"{words}: failed ({((record and record.failure) or {}).get('reason', '')})"
+    if record.result is None:
+        return f"{words(job)}: failed ({(record.failure or {}).get('reason', '')})"
     primary = record.result.get("primary")
     if primary is None:
-        return f"{words}: done"
+        return f"{words(job)}: done"
     value = "undefined" if primary["value"] is None else f"{primary['value']:.3f}"
-    return f"{words}: {primary['metric']} {value}"
+    return f"{words(job)}: {primary['metric']} {value}"

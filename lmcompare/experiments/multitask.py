@@ -5,21 +5,21 @@ its result, which compares with a run on that task alone.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from lmcompare import device, files, lineage, results, signals
 from lmcompare.checkpoints import State
-from lmcompare.config import Multitask, Transfer, dump, task_name
+from lmcompare.config import Multitask, Transfer, dump
 from lmcompare.errors import UserError
 from lmcompare.experiments import transfer as single
 from lmcompare.experiments.pretrain import parameters
 from lmcompare.experiments.task_data import TaskData, read_task
 from lmcompare.models import PARTS
 from lmcompare.progress import Progress
-from lmcompare.results import Record, Run
+from lmcompare.results import Run
 from lmcompare.training import Loop
 from lmcompare.transfer.dataset import Dataset
 from lmcompare.transfer.learner import TaskLearner
@@ -27,7 +27,7 @@ from lmcompare.transfer.several import MEAN, Several, name
 
 # What a task's result and that of the whole run say alike, and what the latter says task by task.
 ALIKE = ("kind", "backend", "model", "weights", "transfer_layers", "seed", "steps", "best_step", "stopped", "tokens",
-         "device", "threads", "lineage", "model_hash")  # fmt: skip
+         "device", "threads", "lineage", "model_hash", "start_hash")  # fmt: skip
 BY_TASK = ("examples", "truncated", "data_hash", "data_source")
 
 Result = dict[str, Any]
@@ -57,7 +57,7 @@ def multitask(
     progress = progress if machine.main else Progress()
     found = [read_task(table, data).few(config.examples) for table in config.tasks]
     check(config, [one.task.name for one in found])
-    backend = single.load_backend(config.alone(0))
+    backend, begun = single.load_start(config.alone(0))
     if why := getattr(backend, "frozen", ""):
         raise UserError(f"{config.backend}: {why}")
     hashes = {one.task.name: one.hash for one in found}
@@ -98,8 +98,10 @@ def multitask(
         if not machine.main:
             return {}
         keep(run, backend, [*history, lineage.step(dump(config), run.name)])
-        facts = {"kind": config.kind, "lineage": history, "model_hash": identity["model"]}
+        starts = {"model_hash": identity["model"], "start_hash": begun}
+        facts = {"kind": config.kind, "lineage": history, **starts}
         parts = [part(run, one, backend, machine, state, facts, together=list(hashes)) for one in tasks]
+        run.meter.beside = sum(files.size(run.path / PARTS / one["task"] / "model") for one in parts)
         return run.finish(told(config, several, parts))
 
 
@@ -165,6 +167,8 @@ def part(
     }
     with results.opened(run.path / PARTS / task.name, identity, force=True) as own:
         own.attempt, own.started = run.attempt, run.started - earlier(run)
+        own.meter = run.meter
+        own.meter.beside = files.size(run.model)
         for sentence in run.warnings:
             own.warn(sentence)
         for row in of_task(results.read_lines(run.path / "log.jsonl"), one.learner):
@@ -232,18 +236,3 @@ def merged(parts: Sequence[Result], key: str) -> Result:
         split: {name(one["task"], m): v for one in parts for m, v in one[key].get(split, {}).items()}
         for split in splits
     }
-
-
-def records(path: Path) -> list[Record]:
-    """A run as tables take it: one over several tasks is a run a task, and until it is finished they share its fate."""
-    record = results.read(path)
-    if "tasks" not in record.config:
-        return [record]
-    if record.status == "finished":
-        return [results.read(found.parent) for found in sorted((path / PARTS).glob("*/run.json"))]
-    config = Multitask.model_validate(record.config)
-    names = [task_name(task) for task in config.tasks]
-    return [
-        replace(record, config=dump(config.alone(n)) | {"together": names[:n] + names[n + 1 :]}, log=[])
-        for n in range(len(names))
-    ]

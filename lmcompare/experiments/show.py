@@ -182,8 +182,10 @@ def plan(name: str, assignments: list[str]) -> dict[str, Any]:
     """A study: what it will run."""
     study = studies.read(name, assignments)
     studies.check(study)
-    runs = len(study.tasks) * len(study.arms) * len(study.seeds)
-    counts = f"# {len(study.tasks)} tasks × {len(study.arms)} arms × {len(study.seeds)} seeds = {runs} runs"
+    runs = len(studies.jobs(study, dict.fromkeys(study.models, "to be made")))
+    orders = f" × {len(study.data_seeds)} orders of the data" if study.data_seeds else ""
+    sizes = f"{len(study.tasks)} tasks × {len(study.arms)} arms × {len(study.seeds)} seeds{orders}"
+    counts = f"# {sizes}: {runs} runs"
     lines = [f"{arm.name}: {arm.baseline or f'{arm.mode} of {arm.model}'}" for arm in study.arms]
     pretrained = [f"pretrains {key} first: {m.pretrain}" for key, m in study.models.items() if m.pretrain]
     return {

@@ -1,6 +1,9 @@
 """A study is a file: models, arms (ways of using them), tasks and seeds. It is planned as a list of jobs."""
 
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -8,6 +11,15 @@ from lmcompare import config as configs
 from lmcompare import registry
 from lmcompare.config import Frozen, Table
 from lmcompare.errors import UserError, unknown
+from lmcompare.experiments import axes as multiply
+
+# What the table of each kind of job is.
+KINDS: dict[str, type[Frozen]] = {
+    "pretrain": configs.Pretrain,
+    "baseline": configs.Baseline,
+    "transfer": configs.Transfer,
+}
+MODES = ("features", "finetune")
 
 
 class Model(Frozen):
@@ -26,30 +38,46 @@ class Arm(Frozen):
 
     name: str
     baseline: str = ""  # a classic model; or
-    mode: str = ""  # finetune or features of
+    mode: str = ""  # one of MODES, of
     model: str = ""  # one of the study's models
     config: str = ""  # preset of configs/<mode>
     set: Table = Field(default_factory=dict)
+    series: str = (
+        ""  # arms that are one curve over the number of training examples share it; absent: by their names
+    )
 
 
 class Study(Frozen):
     title: str
     quick: bool = False
     tasks: list[str] = Field(min_length=1)
-    seeds: list[int] = Field(min_length=1)
+    seeds: list[int] = Field(
+        min_length=1
+    )  # of the initial weights, and of the data's order where that has none
+    data_seeds: list[int] = Field(
+        default_factory=list
+    )  # of the data's order: each of these with each of the seeds
     models: dict[str, Model] = Field(default_factory=dict)
-    arms: list[Arm] = Field(min_length=1)
-    # Settings of a task's runs, below those of the arm.
+    arms: list[Arm] = Field(min_length=1)  # as `axes` has multiplied them
+    axes: Table = Field(default_factory=dict)  # see axes.py
+    exclude: list[Table] = Field(default_factory=list)  # combinations of their values that are no arms
+    rename: dict[str, str] = Field(
+        default_factory=dict
+    )  # arms that they make, by the names that they give them
+    set: Table = Field(default_factory=dict)  # settings of all runs, below those of single tasks and arms
+    # Settings of a task's runs, below those of the arm; its `config` is a preset in the place of the arm's.
     by_task: dict[str, Table] = Field(default_factory=dict)
     # By task, another one: its runs start from what the run of the same arm and seed has learned there.
     starts: dict[str, str] = Field(default_factory=dict)
-    # Arms held against each other, answer by answer.
+    # Arms held against each other, answer by answer; two series are, at each number of examples that both have.
     compare: list[tuple[str, str]] = Field(default_factory=list)
     margin: float | None = Field(default=None, gt=0)  # differences within it, as a share, are called equal
 
 
-def read(name: str, assignments: list[str]) -> Study:
-    table = configs.assign(configs.read_table(name, "studies"), assignments)
+def read(name: str, assignments: Sequence[str], over: Mapping[str, Any] | None = None) -> Study:
+    """A study by its name or file, with what lies `over` it, then what was said by --set, and all its arms."""
+    table = configs.merge(configs.read_table(name, "studies"), over or {}, f"study {name}")
+    table = multiply.multiplied(configs.assign(table, assignments), f"study {name}")
     study = configs.parse(Study, table, f"study {name}")
     for key, model in study.models.items():
         if model.like and (model.like not in study.models or study.models[model.like].like or model.pretrain):
@@ -59,6 +87,8 @@ def read(name: str, assignments: list[str]) -> Study:
     for arm in study.arms:
         if bool(arm.baseline) == bool(arm.mode):
             raise UserError(f"study {name}: arm {arm.name!r} needs a baseline or a mode, and not both")
+        if arm.mode and arm.mode not in MODES:
+            raise UserError(unknown("mode", arm.mode, MODES, f"study {name}, arm {arm.name!r}"))
         if arm.mode and arm.model not in study.models:
             raise UserError(unknown("model", arm.model, study.models, f"study {name}, arm {arm.name!r}"))
     names = [arm.name for arm in study.arms]
@@ -68,18 +98,37 @@ def read(name: str, assignments: list[str]) -> Study:
     return study
 
 
+def only(study: Study, arms: Sequence[str]) -> Study:
+    """The study with these of its arms, and the models that they need."""
+    names = [arm.name for arm in study.arms]
+    for name in arms:
+        if name not in names:
+            raise UserError(unknown("arm", name, names, f"study {study.title!r}"))
+    kept = [arm for arm in study.arms if arm.name in arms]
+    used = {arm.model for arm in kept}
+    used |= {study.models[name].like for name in used if name}
+    over = {
+        "arms": kept,
+        "models": {name: model for name, model in study.models.items() if name in used},
+        "compare": [pair for pair in study.compare if set(pair) <= set(arms)],
+    }
+    return study.model_copy(update=over)
+
+
 def check(study: Study) -> None:
     """Every name and value of every run, before the first of them starts."""
     names = [arm.name for arm in study.arms]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError(f"study {study.title!r}: two arms are named {twice[0]!r}")
+    if twice := multiply.repeated(names):
+        raise UserError(f"study {study.title!r}: two arms are named {twice!r}")
+    for word in ("tasks", "seeds", "data_seeds"):
+        if twice := multiply.repeated([str(one) for one in getattr(study, word)]):
+            raise UserError(f"study {study.title!r}: {word}: {twice} stands there twice")
     for key, model in study.models.items():
         if model.pretrain:
             configs.resolve(configs.Pretrain, pretraining_job(model), f"model {key!r}").parts()
     check_tasks(study)
     for job in jobs(study, dict.fromkeys(study.models, "to be made")):
-        kind = configs.Baseline if job["kind"] == "baseline" else configs.Transfer
-        configs.resolve(kind, job["config"], f"arm {job['arm']!r}")
+        settings(job, f"arm {job['arm']!r}")
         drawn = job["config"].get("weights") == "random"
         if drawn and job["kind"] == "transfer" and job["task"] in study.starts:
             raise UserError(
@@ -110,12 +159,16 @@ def check_tasks(study: Study) -> None:
 
 def check_models(study: Study) -> None:
     """Every model is there to be used, or is to be made; a study may leave one to be named by whoever runs it."""
-    for key, model in study.models.items():
-        if not (model.pretrain or model.model or model.like):
-            raise UserError(
-                f"study {study.title!r}: which model is {key!r}? Name a run, a folder, or a hub id with "
-                f"--set models.{key}.model=..."
-            )
+    for key in unnamed(study):
+        raise UserError(
+            f"study {study.title!r}: which model is {key!r}? Name a run, a folder, or a hub id with "
+            f"--set models.{key}.model=..."
+        )
+
+
+def unnamed(study: Study) -> list[str]:
+    """The models that nobody has named yet."""
+    return [key for key, model in study.models.items() if not (model.pretrain or model.model or model.like)]
 
 
 def pretraining_job(model: Model) -> Table:
@@ -127,22 +180,38 @@ def jobs(study: Study, model_paths: dict[str, str]) -> list[Table]:
     planned = []
     for task in study.tasks:
         for arm in study.arms:
-            for seed in study.seeds:
-                common = {"task": {"name": task}, "seed": seed}
-                own = study.by_task.get(task, {})
+            for draw in draws(study, arm):
+                common = {"task": {"name": task}, **draw}
+                own = configs.merge(study.set, study.by_task.get(task, {}), f"by_task.{task}")
+                preset = own.pop("config", "")
                 if arm.baseline:
                     kind, table = "baseline", {"baseline": {"name": arm.baseline}, **common}
                     # It takes the same examples, and knows nothing of how an encoder learns.
                     own = {key: value for key, value in own.items() if key in configs.Baseline.model_fields}
                 else:
                     kind, model = "transfer", study.models[arm.model]
-                    table = configs.read_table(arm.config or model.config or model.backend, arm.mode)
+                    preset = preset or arm.config or model.config or model.backend
+                    table = configs.read_table(preset, arm.mode)
                     chosen = {"backend": model.backend, "model": model_paths[model.like or arm.model]}
                     table = configs.merge(table, {**common, **chosen})
                 table = configs.merge(table, own, f"by_task.{task}")
                 table = configs.merge(table, arm.set, f"arm {arm.name!r}")
-                planned.append({"kind": kind, "arm": arm.name, "task": task, "seed": seed, "config": table})
+                planned.append({"kind": kind, "arm": arm.name, "task": task, **draw, "config": table})
     return planned
+
+
+def settings(job: Table, where: str = "config") -> Any:
+    """A job's config, as what makes runs of its kind takes it."""
+    return configs.resolve(KINDS[job["kind"]], job["config"], where)
+
+
+def draws(study: Study, arm: Arm) -> list[dict[str, int]]:
+    """The seeds of each of an arm's runs on a task. A baseline has no order of its own."""
+    if arm.baseline or not study.data_seeds:
+        return [{"seed": seed} for seed in study.seeds]
+    pairs = itertools.product(study.seeds, study.data_seeds)
+    # One seed for both is what a run has anyway.
+    return [{"seed": seed} | ({"data_seed": order} if order != seed else {}) for seed, order in pairs]
 
 
 def is_study(name: str) -> bool:

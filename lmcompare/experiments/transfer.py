@@ -7,8 +7,10 @@ from typing import Any
 from lmcompare import device, evaluation, files, lineage, models, results, signals
 from lmcompare.checkpoints import State
 from lmcompare.config import Transfer, Use, dump
+from lmcompare.cost import Timing
 from lmcompare.errors import UserError
 from lmcompare.experiments.pretrain import parameters
+from lmcompare.experiments.spent import computed, frozen_bytes, spent
 from lmcompare.experiments.task_data import TaskData, figures, read_task
 from lmcompare.progress import Progress
 from lmcompare.results import Run
@@ -18,6 +20,7 @@ from lmcompare.transfer.learner import TaskLearner
 from lmcompare.types import Example, Prediction, Task
 
 EVALUATION_BATCH = 64
+REDRAW = {"transfer_layers": models.redraw_above, "redraw_top": models.redraw_top}  # by the config's key
 
 
 def transfer(
@@ -34,7 +37,7 @@ def transfer(
     progress = progress if machine.main else Progress()
     mode = config.transfer["name"]
     found = read_task(config.task, data).few(config.examples)
-    backend = load_backend(config)
+    backend, begun = load_start(config)
     if mode == "finetune" and (why := getattr(backend, "frozen", "")):
         raise UserError(f"{config.backend}: {why}")
     identity = {"kind": mode, "config": dump(config), "data": found.hash, "model": backend.fingerprint}
@@ -56,6 +59,8 @@ def transfer(
             progress.note(sentence)
         backend.encoder.to(machine.device)
         learner.to(machine.device)
+        run.meter.filled = computed(learner)
+        run.meter.beside = 0 if mode == "finetune" else frozen_bytes(config.model)
         datasets = prepare(config, backend, found)
         learner.learn_from(datasets["train"])
         loop = Loop(
@@ -78,8 +83,8 @@ def transfer(
         facts = answer(learner, found, datasets, run, machine)
         by_now = [*history, lineage.step(dump(config), run.name)]
         keep(run, backend, learner, trained=by_now if mode == "finetune" else None)
-        figures = {"lineage": history, "model_hash": identity["model"], "data_hash": found.hash}
-        return run.finish(facts | told(config, backend, learner, machine, state) | figures)
+        facts |= told(config, backend, learner, machine, state) | {"lineage": history, "start_hash": begun}
+        return run.finish(facts | {"model_hash": identity["model"], "data_hash": found.hash})
 
 
 def told(
@@ -114,8 +119,21 @@ def told(
 
 def load_backend(config: Transfer) -> Any:
     """The pretrained encoder; or the same network with all weights, or those of its upper layers, drawn afresh."""
-    ways = {"transfer_layers": models.redraw_above, "redraw_top": models.redraw_top}
-    asked = [key for key in ways if getattr(config, key) is not None]
+    check_start(config)
+    return drawn(config, models.load(config.backend, config.model, seed=config.seed))
+
+
+def load_start(config: Transfer) -> tuple[Any, str | None]:
+    """The same, and the hash of its checkpoint as all seeds have it; None where nothing is left of that."""
+    check_start(config)
+    backend = models.load(config.backend, config.model, seed=config.seed)
+    begun = None if config.weights == "random" else models.start_hash(backend)
+    return drawn(config, backend), begun
+
+
+def check_start(config: Transfer) -> None:
+    """Whether one thing alone is said of what is drawn."""
+    asked = [key for key in REDRAW if getattr(config, key) is not None]
     if asked and config.weights == "random":
         raise UserError(
             f"{asked[0]}: with random weights every layer is drawn afresh anyway; leave one of the two out"
@@ -124,11 +142,14 @@ def load_backend(config: Transfer) -> Any:
         raise UserError(
             "redraw_top: transfer_layers says already which layers are drawn; leave one of the two out"
         )
-    backend = models.load(config.backend, config.model, seed=config.seed)
+
+
+def drawn(config: Transfer, backend: Any) -> Any:
     if config.weights == "random":
         backend.draw(config.seed)
-    for key in asked:
-        ways[key](backend, getattr(config, key), config.seed)
+    for key, redraw in REDRAW.items():
+        if (layers := getattr(config, key)) is not None:
+            redraw(backend, layers, config.seed)
     return backend
 
 
@@ -157,6 +178,7 @@ def answers_to(
     machine: device.Machine,
     *,
     any_of: Callable[[bool], bool] = bool,
+    timing: Timing | None = None,
 ) -> list[Prediction]:
     return evaluation.predict(
         learner,
@@ -165,6 +187,7 @@ def answers_to(
         device=machine.device,
         check=signals.check,
         any_of=any_of,
+        timing=timing,
     )
 
 
@@ -175,18 +198,21 @@ def answer(
     run: Run,
     machine: device.Machine,
 ) -> dict[str, Any]:
-    """Predictions of every split but the training one, kept example by example, and their metrics."""
+    """Predictions of every split but the training one, kept example by example, and their metrics, and how
+    long an answer takes."""
     metrics, undefined, groups, cut = {}, {}, {}, {}
+    timing = Timing()
     for split, dataset in datasets.items():
         if dataset.cut:
             cut[split] = dataset.cut
         if split == "train":
             continue
-        predictions = answers_to(learner, dataset, machine)
+        predictions = answers_to(learner, dataset, machine, timing=timing)
         run.predictions(split, predictions)
         metrics[split], undefined[split] = evaluation.score(found.task, predictions)
         groups[split] = evaluation.by_group(found.task, dataset.examples, predictions)
-    return figures(found, metrics, undefined, groups) | {"truncated": cut}
+    cost = spent(learner, datasets, timing, machine)
+    return figures(found, metrics, undefined, groups) | {"truncated": cut, "cost": cost}
 
 
 def keep(run: Run, backend: Any, learner: TaskLearner, *, trained: list[lineage.Step] | None) -> None:

@@ -72,6 +72,7 @@ def told(found: TaskData, split: str, answered: Answered, how: dict[str, Any]) -
         "data_hashes": {split: found.hashes[split]},
         "data_state": {split: found.states[split]} if split in found.states else {},
         "warnings": found.warnings,
+        "inference": None,
         "predictions": rows,
         "zero_shot": how | {"majority": {"metric": task.metrics[0], "value": floor}},
     }

@@ -15,7 +15,23 @@ from lmcompare.metrics.pairs import Labels, Undefined
 from lmcompare.metrics.tags import entities
 from lmcompare.types import Kind
 
-__all__ = ["Labels", "Undefined", "entities", "evaluate", "f1_or_empty", "majority", "most_frequent"]
+__all__ = [
+    "Labels",
+    "Undefined",
+    "entities",
+    "evaluate",
+    "f1_or_empty",
+    "lowest",
+    "majority",
+    "most_frequent",
+]
+
+CORRELATIONS = ("matthews", "pearson", "r3", "spearman")
+
+
+def lowest(metric: str) -> float:
+    """The least that it can be."""
+    return -1.0 if metric in CORRELATIONS else 0.0
 
 
 def evaluate(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-COLORS = 8  # as many as the style sheet names; from the ninth arm on they come again, dashed
+COLORS = 10  # as many as the style sheet names; from the next arm on they come again, dashed and hollow
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,22 @@ class Scale:
     def place(self, value: float) -> str:
         """Percent from the low end."""
         return f"{100 * (value - self.low) / (self.high - self.low):.2f}"
+
+
+@dataclass(frozen=True)
+class LogScale:
+    """Likewise, for sizes: steps of the same length are the same factor."""
+
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+
+    def place(self, value: float) -> str:
+        """Percent from the low end."""
+        return f"{100 * math.log(value / self.low) / math.log(self.high / self.low):.2f}"
+
+
+Axis = Scale | LogScale
 
 
 @dataclass(frozen=True)
@@ -43,6 +59,19 @@ def scale(values: Iterable[float], about: int = 4) -> Scale:
     step = next(unit * m for m in (1, 2, 2.5, 5, 10) if unit * m >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return Scale(first * step, last * step, tuple(i * step for i in range(first, last + 1)))
+
+
+def log_scale(sizes: Iterable[int], apart: float = 9) -> LogScale:
+    """From the least to the largest size; those are written that leave some percent between them."""
+    known = sorted(set(sizes)) or [1]
+    low, high = (known[0], known[-1]) if len(known) > 1 else (known[0] / 2, known[0] * 2)
+    whole = LogScale(low, high, ())
+    ticks: list[float] = []
+    # From the right, because the whole of the data is what must be read.
+    for size in reversed(known):
+        if not ticks or float(whole.place(ticks[-1])) - float(whole.place(size)) >= apart:
+            ticks.append(size)
+    return LogScale(low, high, tuple(reversed(ticks)))
 
 
 def step_scale(steps: Iterable[int]) -> Scale:
@@ -117,7 +146,7 @@ def axis(on: Scale, *, factor: float = 100) -> Markup:
     return Markup('<svg class="axis" aria-hidden="true">{}</svg>').format(labels(on, factor))
 
 
-def labels(on: Scale, factor: float) -> Markup:
+def labels(on: Axis, factor: float) -> Markup:
     """Numbers along x: those at the ends stay inside, and of many every other one is left out."""
     text = Markup('<text x="{}%" y="12" text-anchor="{}">{}</text>')
     ends = {on.low: "start", on.high: "end"}
@@ -126,7 +155,7 @@ def labels(on: Scale, factor: float) -> Markup:
     return Markup("").join(text.format(on.place(t), ends.get(t, "middle"), number(t * factor)) for t in shown)
 
 
-def plot(lines: Sequence[Line], *, x: Scale, y: Scale, label: str, factor: float = 1) -> Markup:
+def plot(lines: Sequence[Line], *, x: Axis, y: Scale, label: str, factor: float = 1) -> Markup:
     """Lines over steps: numbers at the left and below, the lines in a square that is stretched."""
     width = Markup('<line class="{}" x1="0" x2="100" y1="{y}" y2="{y}"/>')
     rules = [width.format("zero" if t == 0 else "grid", y=f"{100 - float(y.place(t)):.2f}") for t in y.ticks]
@@ -141,7 +170,7 @@ def plot(lines: Sequence[Line], *, x: Scale, y: Scale, label: str, factor: float
     ).format(label, joined(numbers), joined([*rules, *drawn]), labels(x, 1))
 
 
-def curve(line: Line, x: Scale, y: Scale) -> Markup:
+def curve(line: Line, x: Axis, y: Scale) -> Markup:
     """A path; dots, and a point that is alone, are strokes of no length with round ends."""
     places = [f"{x.place(a)} {100 - float(y.place(b)):.2f}" for a, b in line.points]
     dots = line.dots or len(places) == 1

@@ -4,7 +4,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lmcompare.comparison import Comparison, PretrainingFacts
+from lmcompare.comparison import Comparison, PretrainingFacts, told_draw
 from lmcompare.report import charts
 from lmcompare.report.charts import Line
 from lmcompare.report.figures import points, task_facts
@@ -22,8 +22,8 @@ def curves(comparison: Comparison, colors: dict[str, int]) -> Section:
         if not runs:
             continue
         x = charts.step_scale(step for run in runs for step, _ in run.curve)
-        lines = [Line(r.curve, colors[r.arm], f"{r.arm}, seed {r.seed}", arm=colors[r.arm]) for r in runs]
-        ends = "; ".join(f"{r.arm}, seed {r.seed}: ends at {points(r.curve[-1][1])}" for r in runs)
+        lines = [Line(r.curve, colors[r.arm], f"{r.arm}, {told_draw(r)}", arm=colors[r.arm]) for r in runs]
+        ends = "; ".join(f"{r.arm}, {told_draw(r)}: ends at {points(r.curve[-1][1])}" for r in runs)
         label = f"{task.name}, {task.metric} on the development split over steps. {ends}"
         cards.append(
             {

@@ -36,6 +36,11 @@ def cell_notes(cell: Cell, usual: int) -> list[str]:
     return parts
 
 
+def degenerate_note(cell: Cell) -> list[str]:
+    """Runs that are no better than the most frequent answer."""
+    return [f"{cell.degenerate} degenerate"] if cell.degenerate else []
+
+
 def usual_count(comparison: Comparison) -> int:
     """How many values a complete cell has."""
     return max((cell.n for cell in comparison.cells), default=0)

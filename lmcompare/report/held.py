@@ -3,6 +3,7 @@
 from typing import Any
 
 from lmcompare.comparison import Comparison, Contest, Paired
+from lmcompare.paired import sure
 from lmcompare.report import charts
 from lmcompare.report.figures import counted, points, signed, task_name
 
@@ -40,11 +41,13 @@ def whole(contest: Contest, on: charts.Scale, index: int) -> dict[str, Any]:
 
 
 def row(one: Paired, on: charts.Scale, index: int) -> dict[str, Any]:
-    facts = [WORDS[one.verdict]] if one.difference is not None else []
+    facts = [told(one)] if one.difference is not None else []
     if one.p_holm is not None:
         facts.append("p < 0.001" if one.p_holm < 0.001 else f"p = {one.p_holm:.3f}")
     if one.a_right is not None and one.b_right is not None:
-        facts.append(f"right alone {one.a_right:,.0f} : {one.b_right:,.0f} of {one.examples:,}")
+        facts.append(
+            f"only {one.a} right: {one.a_right:,.0f}, only {one.b}: {one.b_right:,.0f}, of {one.examples:,}"
+        )
     if one.reason:
         facts.append(one.reason)
     return {
@@ -54,6 +57,12 @@ def row(one: Paired, on: charts.Scale, index: int) -> dict[str, Any]:
         "between": between(one),
         "facts": " · ".join(facts),
     }
+
+
+def told(one: Paired) -> str:
+    """The verdict; and where it is open for new seeds alone, that."""
+    held_here = one.verdict == "open" and one.seeds > 1 and sure(one.p_holm)
+    return "sure for these seeds, open for new ones" if held_here else WORDS[one.verdict]
 
 
 def drawn(one: Paired | Contest, on: charts.Scale, index: int, what: str) -> Any:

@@ -38,6 +38,8 @@ def render(comparison: Comparison) -> str:
     )
     first, *others = headline(comparison)
     script = (HERE / "page.js").read_text(encoding="utf-8")
+    filled = sections.all_of(comparison)
+    torn = filled["torn"]
     return environment.get_template("page.html.j2").render(
         comparison=comparison,
         version=__version__,
@@ -49,7 +51,8 @@ def render(comparison: Comparison) -> str:
         script_hash=source_hash(script),
         data=Markup(embedded(comparison.to_json())),
         settings=grouped(comparison),
-        **sections.all_of(comparison),
+        torn_data=Markup(embedded(torn["data"])) if torn else "",
+        **filled,
     )
 
 

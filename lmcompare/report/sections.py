@@ -4,13 +4,18 @@ from collections import Counter
 from statistics import fmean
 from typing import Any
 
-from lmcompare.comparison import Comparison, PretrainingFacts, RunFacts
+from lmcompare.comparison import Cell, Comparison, Mean, PretrainingFacts, RunFacts, told_draw
+from lmcompare.paired import averaged, student
 from lmcompare.progress import clock
 from lmcompare.report import charts
+from lmcompare.report.cost import costs
 from lmcompare.report.curves import curves, final, pretraining
+from lmcompare.report.disagreements import disagreements
+from lmcompare.report.efficiency import efficiency
 from lmcompare.report.figures import (
     cell_notes,
     counted,
+    degenerate_note,
     points,
     signed,
     spread,
@@ -19,6 +24,8 @@ from lmcompare.report.figures import (
     usual_count,
 )
 from lmcompare.report.held import held
+from lmcompare.report.marks import alike, chips
+from lmcompare.report.ranks import ranks
 
 Section = list[dict[str, Any]]
 
@@ -30,18 +37,17 @@ def all_of(comparison: Comparison) -> dict[str, Any]:
         "tallies": tallies(comparison),
         "summary": summary(comparison, colors),
         "table": table(comparison),
-        "means": [
-            {
-                "arm": mean.arm,
-                "mean": points(mean.mean),
-                "sd": points(mean.sd) if mean.sd is not None else "",
-                "reason": mean.reason,
-            }
-            for mean in comparison.means
-        ],
+        "floor": floor(comparison),
+        "intervals": any(cell.low is not None for cell in comparison.cells),
+        "means": [mean_cell(mean, comparison) for mean in comparison.means],
+        "alike": alike(comparison),
+        "ranks": ranks(comparison, colors),
+        "cost": costs(comparison, colors),
         "held": held(comparison),
+        "torn": disagreements(comparison),
         "differences": differences(comparison),
         "strips": strips(comparison, colors),
+        "efficiency": efficiency(comparison),
         "curves": curves(comparison, colors),
         "mixes": mixes(comparison),
         "pretraining": pretraining(comparison),
@@ -53,7 +59,7 @@ def all_of(comparison: Comparison) -> dict[str, Any]:
 
 def tallies(comparison: Comparison) -> list[tuple[str, str]]:
     counts = Counter(run.status for run in comparison.runs)
-    seeds = len({run.seed for run in comparison.runs})
+    seeds = len({(run.seed, run.data_seed) for run in comparison.runs})
     sizes = [
         (len(comparison.tasks), "task"),
         (len(comparison.arms), "arm"),
@@ -70,7 +76,7 @@ def summary(comparison: Comparison, colors: dict[str, int]) -> dict[str, Any]:
     on = charts.share_scale(m.mean for m in comparison.means if m.mean is not None)
     rows = []
     for mean in comparison.means:
-        dots = [(v.value, f"seed {v.seed}: {points(v.value)}") for v in mean.per_seed]
+        dots = [(v.value, f"{told_draw(v)}: {points(v.value)}") for v in mean.per_seed]
         row = charts.strip(
             dots,
             mean=mean.mean,
@@ -90,16 +96,20 @@ def table(comparison: Comparison) -> Section:
     rows = []
     for task in comparison.tasks:
         cells = [comparison.cell(arm, task.name) for arm in comparison.arms]
-        best = max((cell.mean for cell in cells if cell.mean is not None), default=None)
+        best = comparison.best(task.name)
         rows.append(
             {
                 "task": task_facts(task),
+                "floor": exact(task.majority),
                 "cells": [
                     {
                         "arm": cell.arm,
                         "mean": points(cell.mean),
                         "sd": points(cell.sd) if cell.sd is not None else "",
-                        "notes": cell_notes(cell, usual),
+                        "value": exact(cell.mean),
+                        "between": between(cell),
+                        "notes": [*cell_notes(cell, usual), *degenerate_note(cell)],
+                        "marks": chips(comparison, cell.arm, task.name),
                         "best": len(cells) > 1 and cell.mean is not None and cell.mean == best,
                     }
                     for cell in cells
@@ -107,6 +117,37 @@ def table(comparison: Comparison) -> Section:
             }
         )
     return rows
+
+
+def exact(value: float | None) -> str:
+    """What a column is sorted by."""
+    return "" if value is None else repr(value)
+
+
+def between(cell: Cell) -> str:
+    return "" if cell.low is None else f"{points(cell.low)} to {points(cell.high)}"
+
+
+def mean_cell(mean: Mean, comparison: Comparison) -> dict[str, Any]:
+    # Where runs are missing, the mean is not that of the seeds.
+    by_seed = averaged([v.value for v in mean.per_seed], [(v.seed, v.data_seed) for v in mean.per_seed])
+    low, high = (None, None) if mean.reason else student(by_seed)
+    return {
+        "arm": mean.arm,
+        "mean": points(mean.mean),
+        "sd": points(mean.sd) if mean.sd is not None else "",
+        "between": "" if low is None else f"{points(low)} to {points(high)}",
+        "reason": mean.reason,
+        "best": len(comparison.means) > 1 and mean.mean is not None and mean.mean == comparison.best_mean(),
+    }
+
+
+def floor(comparison: Comparison) -> str:
+    """The mean of what the most frequent answers get; a dash where one of the tasks has none, nothing where all."""
+    known = [task.majority for task in comparison.tasks if task.majority is not None]
+    if not known:
+        return ""
+    return points(fmean(known) if len(known) == len(comparison.tasks) else None)
 
 
 def differences(comparison: Comparison) -> dict[str, Any]:
@@ -117,7 +158,7 @@ def differences(comparison: Comparison) -> dict[str, Any]:
     total = len(comparison.tasks)
     rows = []
     for d in sorted(known, key=lambda d: -abs(d.mean or 0.0)):
-        dots = [(100 * v.value, f"seed {v.seed}: {signed(v.value)}") for v in d.per_seed]
+        dots = [(100 * v.value, f"{told_draw(v)}: {signed(v.value)}") for v in d.per_seed]
         rows.append(
             {
                 "a": d.a,
@@ -148,7 +189,7 @@ def strips(comparison: Comparison, colors: dict[str, int]) -> dict[str, Any]:
         rows = []
         for arm in comparison.arms:
             cell = comparison.cell(arm, task.name)
-            dots = [(v.value, f"{arm}, seed {v.seed}: {points(v.value)}") for v in cell.values]
+            dots = [(v.value, f"{arm}, {told_draw(v)}: {points(v.value)}") for v in cell.values]
             label = f"{task.name}, {arm}: " + (", ".join(points(v) for v, _ in dots) or "no value")
             svg = charts.strip(
                 dots, mean=cell.mean, floor=task.majority, on=on, index=colors[arm], label=label
@@ -196,7 +237,7 @@ def problems(comparison: Comparison) -> Section:
             "run": f.run,
             "arm": f.arm,
             "task": f.task or "–",
-            "seed": f.seed,
+            "seed": told_draw(f).removeprefix("seed "),
             "reason": f.reason,
         }
         for f in comparison.failed
@@ -207,7 +248,7 @@ def problems(comparison: Comparison) -> Section:
             "run": run.run,
             "arm": run.arm,
             "task": run.task,
-            "seed": run.seed,
+            "seed": told_draw(run).removeprefix("seed "),
             "reason": run.undefined or "it has neither a result nor a failure on record",
         }
         for run in comparison.runs
@@ -221,7 +262,7 @@ def run_row(run: RunFacts) -> dict[str, Any]:
         "run": run.run,
         "arm": run.arm,
         "task": run.task,
-        "seed": run.seed,
+        "seed": told_draw(run).removeprefix("seed "),
         "outcome": points(run.value)
         if run.value is not None
         else "undefined"

@@ -26,7 +26,8 @@ def run_lines(result: dict[str, Any], *, noted: Collection[str] = ()) -> Iterato
     for sentence in result.get("warnings", []):
         if sentence not in noted:
             yield f"note: {sentence}"
-    yield f"{result['run']}, {clock(result['seconds'])}, {result['peak_memory_mb']} MB"
+    memory = f", {result['peak_memory_mb']} MB" if result["peak_memory_mb"] is not None else ""
+    yield f"{result['run']}, {clock(result['seconds'])}{memory}"
 
 
 def figures(metrics: dict[str, float | None], undefined: dict[str, str]) -> str:
@@ -50,6 +51,8 @@ def evaluation_lines(result: dict[str, Any]) -> Iterator[str]:
         counted = ", ".join(f"{label} as {other}" for label, other in folds.items())
         yield f"note: the task's labels are fewer than the run's: {counted}"
     yield from group_lines(result.get("by_group", {}))
+    if (timed := result.get("inference")) and timed["milliseconds"] is not None:
+        yield f"an answer: {shown(timed['milliseconds'])} ms, in batches of {timed['batch']}"
     for sentence in result["warnings"]:
         yield f"note: {sentence}"
     if how := result.get("zero_shot"):

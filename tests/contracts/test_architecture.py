@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lmcompare import config, registry
-from lmcompare.experiments import studies, suite
+from lmcompare.experiments import reproduce, studies, suite
 
 REPO = Path(__file__).resolve().parents[2]
 PACKAGE = REPO / "lmcompare"
@@ -23,16 +23,20 @@ LADDER = (
     ("commands",),
     ("console",),
     ("experiments",),
-    ("transfer", "report", "launch", "workers"),
+    ("transfer", "report", "launch", "workers", "executors"),
     (
         "readers",
         "objectives",
         "training",
         "averages",
+        "frontier",
         "budget",
         "evaluation",
         "statistics",
         "differences",
+        "disagreements",
+        "guard",
+        "aspects",
         "paired",
         "resampling",
         "comparison",
@@ -41,8 +45,8 @@ LADDER = (
     ),
     ("backends", "tasks", "optimizers", "baselines", "ngrams", "models", "lineage"),
     ("text", "micro", "nn", "recurrent", "softmax", "batches", "checkpoints", "device", "metrics", "hub"),
-    ("results", "cache", "vector_files", "activations", "schedules"),
-    ("types", "progress", "signals", "randomness", "files", "provenance"),
+    ("results", "claims", "trackers", "cache", "vector_files", "activations", "schedules"),
+    ("types", "progress", "signals", "randomness", "files", "provenance", "cost"),
     ("config", "registry"),
     ("errors", "__init__"),
 )
@@ -136,6 +140,9 @@ def test_every_preset_loads(folder: str, name: str) -> None:
         for job in studies.jobs(study, dict.fromkeys(study.models, "runs/some")):
             kind = config.Baseline if job["kind"] == "baseline" else config.Transfer
             assert config.resolve(kind, job["config"]).seed == job["seed"]
+        return
+    if folder == "tables":
+        assert reproduce.read(name).rows  # test_reproduce.py holds them to their studies
         return
     if folder == "suites":
         told, own, said = suite.read(name, ())

@@ -37,7 +37,7 @@ PRELOAD = [
     "lmcompare.tasks.glue",
 ]
 PATIENCE = 120.0  # seconds after which a child counts as hanging
-UNLIKE = ("run", "seconds", "attempts", "warnings", "peak_memory_mb")  # what two runs may differ in
+UNLIKE = ("run", "seconds", "attempts", "warnings", "peak_memory_mb", "cost")  # what two runs may differ in
 Setup = Callable[[], None]
 
 

@@ -12,6 +12,7 @@ import argparse
 import json
 import time
 from pathlib import Path
+from statistics import fmean, pstdev
 from typing import Any
 
 import torch
@@ -31,10 +32,13 @@ from lmcompare.experiments.task_data import read_task
 class Rows(torch.utils.data.Dataset):  # type: ignore[type-arg]
     def __init__(self, examples: Any, task: Any, tokenizer: Any, length: int, pad: str) -> None:
         number = {name: n for n, name in enumerate(task.labels)}
+        # Scores are learned around 0 with a spread of 1, as ours are; correlations do not see it.
+        scores = [] if number else [float(e.label) for e in examples]
+        center, spread = (fmean(scores), pstdev(scores)) if scores else (0.0, 1.0)
         texts = [[e.texts[k] for e in examples] for k in range(task.texts)]
         padding = "max_length" if pad == "length" else False
         self.encoded = tokenizer(*texts, truncation=True, max_length=length, padding=padding)
-        self.labels = [number[e.label] if number else float(e.label) for e in examples]
+        self.labels = [number[e.label] if number else (float(e.label) - center) / spread for e in examples]
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -70,7 +70,7 @@ def model(folder: Path) -> Path:
 
 
 def test_readme_documents_every_command_with_json() -> None:
-    assert len(documented()) == 19
+    assert len(documented()) == 24
 
 
 def test_pretraining_again_says_so_and_does_nothing(folder: Path, model: Path) -> None:

@@ -57,6 +57,11 @@ def test_some_layers_only_or_none(model: Path) -> None:
     assert (drawn["transfer_layers"], drawn["weights"]) == (None, "random")
     hashes = {finetune(model, "tuned")["model_hash"], kept["model_hash"], drawn["model_hash"]}
     assert len(hashes) == 3
+    # Each seed draws its own marker tokens; the checkpoint behind them is one.
+    other = finetune(model, "seed", "--seed", "2")
+    assert other["model_hash"] not in hashes
+    assert other["start_hash"] == kept["start_hash"] == finetune(model, "tuned")["start_hash"]
+    assert drawn["start_hash"] is None
     words = ["finetune", "gpt", *COMMON, "--model", model, "--transfer-layers", "9"]
     error = CliRunner().invoke(app, [str(word) for word in words]).exception
     assert isinstance(error, UserError) and "9 is more than the" in str(error)

@@ -1,8 +1,8 @@
 """The page in Chromium: clean, alone, with every number on it, and with names as text."""
 
-import os
-import shutil
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +12,13 @@ from lmcompare.comparison import Comparison
 from lmcompare.report.figures import points, signed
 from lmcompare.report.page import write
 from lmcompare.statistics import summarize
+from lmcompare.types import Example
 from tests.fake_runs import Row, failed, finished, pretrained, suite, unfinished
 
 pytestmark = pytest.mark.browser
 
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 SCRIPT, IMAGE = "<script>alert(1)</script>", '"><img src=x onerror=alert(2)>'
 NASTY = (SCRIPT, IMAGE, "{{ 7 * 7 }}", "' onmouseover='alert(3)", "</script><svg onload=alert(4)>")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="needs Playwright, not installed here")
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if not path:
-        pytest.skip("needs Chromium: none on the PATH, and CHROMIUM is not set (`make browser`)")
-    with api.sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=path, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 class Visit:
@@ -86,7 +74,7 @@ def test_the_sentence_on_top_and_the_mark_of_a_quick_run(visit: Visit) -> None:
 def test_every_number_is_on_the_page(visit: Visit) -> None:
     data = visit.page.evaluate("JSON.parse(document.getElementById('data').textContent)")
     assert data == study().to_json()
-    shown = visit.all(".results tbody td")
+    shown = visit.all(".results tbody td[data-arm]")
     assert len(shown) == len(data["cells"]) == 36
     titles = visit.all(".strip title", "e.textContent")
     for cell, text in zip(data["cells"], shown, strict=True):
@@ -95,7 +83,7 @@ def test_every_number_is_on_the_page(visit: Visit) -> None:
             assert (f"{cell[count]} {count}" in text) == bool(cell[count])
         for value in cell["values"]:
             assert f"{cell['arm']}, seed {value['seed']}: {points(value['value'])}" in titles
-    for mean, text in zip(data["means"], visit.all(".results tfoot td"), strict=True):
+    for mean, text in zip(data["means"], visit.all(".results tfoot td[data-arm]"), strict=True):
         assert text.startswith(f"{points(mean['mean'])} ± {points(mean['sd'])}")
     rows = visit.all(".versus .row:not(.foot)")
     assert len(rows) == len(data["differences"]) == 6
@@ -145,6 +133,26 @@ def test_nothing_sticks_out_at_any_width(browser: Any, visit: Visit, width: int)
     visit.page.set_viewport_size({"width": 1280, "height": 900})
 
 
+@pytest.mark.parametrize("width", [1280, 900, 390])
+def test_nine_arms_are_seen_whole_or_shaded_where_they_go_on(
+    browser: Any, tmp_path: Path, width: int
+) -> None:
+    write(summarize(suite(arms=9), title="nine arms"), tmp_path / "page.html")
+    visit = Visit(browser, tmp_path / "page.html", viewport={"width": width, "height": 900})
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
+    left, right = visit.page.eval_on_selector(
+        "#results .scroll", "(e) => [e.getBoundingClientRect().left, e.getBoundingClientRect().right]"
+    )
+    assert left > 0 and right < width and (width != 1280 or right - left > 1150)
+    more = visit.page.eval_on_selector("#results .scroll", "(e) => e.scrollWidth - e.clientWidth")
+    assert (more > 0) == (width == 900)
+    ground = visit.page.eval_on_selector(
+        "#results .scroll", "(e) => getComputedStyle(e).backgroundAttachment"
+    )
+    assert ground.startswith("local, scroll")
+    visit.context.close()
+
+
 def test_both_color_schemes(browser: Any, visit: Visit) -> None:
     seen = set()
     for scheme in ("light", "dark"):
@@ -158,7 +166,8 @@ def test_it_reads_without_script(browser: Any, tmp_path: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto((tmp_path / "page.html").as_uri())
-    assert page.locator(".results tbody td").count() == 36
+    assert page.locator(".results tbody td[data-arm]").count() == 36
+    assert page.locator(".results button, .sorting").count() == 0
     assert page.locator("path.line").count() > 80
     context.close()
 
@@ -203,3 +212,121 @@ def test_names_are_text_whatever_they_hold(browser: Any, tmp_path: Path, nasty: 
     context = visit.page.evaluate("document.getElementById('data').textContent")
     assert "<" not in context
     visit.context.close()
+
+
+# --- the table can be sorted, and tells intervals where they are asked for ---------------------------
+
+
+def column(visit: Visit, number: int) -> list[float]:
+    return [float(v) for v in visit.all(f".results tbody tr td:nth-of-type({number})", "e.dataset.value")]
+
+
+def test_columns_are_sorted_by_keyboard(visit: Visit) -> None:
+    page, names = visit.page, visit.all(".results tbody th .name")
+    button = page.locator(".results thead button.sort").nth(2)  # behind the task's name and the majority
+    button.focus()
+    for expected, way in ((True, "descending"), (False, "ascending")):
+        page.keyboard.press("Enter")
+        values = column(visit, 2)
+        assert values == sorted(values, reverse=expected) and len(set(values)) > 1
+        assert visit.all(".results thead th", "e.ariaSort")[2] == way
+    page.keyboard.press("Enter")
+    assert visit.all(".results tbody th .name") == names
+    assert page.locator(".results [aria-sort]").count() == 0
+    page.locator(".results thead button.sort").first.click()
+    page.locator(".results thead button.sort").first.click()
+    assert visit.all(".results tbody th .name") == sorted(names, reverse=True)
+    page.locator(".results thead button.sort").first.click()
+
+
+def test_narrow_screens_sort_from_a_list(visit: Visit) -> None:
+    page = visit.page
+    assert not page.locator(".sorting").is_visible()
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.locator(".sorting select").select_option("2 ascending")
+    assert column(visit, 2) == sorted(column(visit, 2))
+    page.locator(".sorting select").select_option("")
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_intervals_and_floors_stand_beside_the_means(visit: Visit) -> None:
+    cells = visit.page.evaluate("JSON.parse(document.getElementById('data').textContent)")["cells"]
+    shown = visit.page.locator(".results tbody .between")
+    assert shown.count() == len(cells) and not shown.first.is_visible()
+    visit.page.check("#intervals")
+    assert visit.all(".results tbody .between") == [
+        f"{points(c['low'])} to {points(c['high'])}" for c in cells
+    ]
+    visit.page.uncheck("#intervals")
+    assert visit.all(".results td.least") == ["50.0"] * 10
+
+
+# --- examples on which two arms disagree -------------------------------------------------------------
+
+
+def answered(folder: Path, arm: str, seed: int, told: dict[str, str], gold: str = "yes") -> Row:
+    """A run with an answer to each of these examples."""
+    name = f"{arm}-{seed}"
+    _, record = finished(arm, "own", seed, 0.5, run=name, labels=["yes", "no"], task_kind="classify")
+    (folder / name).mkdir()
+    rows = [{"id": key, "label": gold, "prediction": value} for key, value in told.items()]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / name / "predictions-test.jsonl").write_text(text)
+    return arm, replace(record, path=folder / name)
+
+
+def torn(folder: Path, text: str = "a text", wrong: str = "no") -> Comparison:
+    """Two arms, two seeds: the first has 30 examples right that the other has not, the other has one."""
+    ids = [f"example {number}" for number in range(40)]
+    rows = []
+    for seed in (1, 2):
+        a = {key: "yes" if i < 35 else wrong for i, key in enumerate(ids)}
+        b = {key: "yes" if 30 <= i < 36 else wrong for i, key in enumerate(ids)}
+        b["example 39"] = f"{wrong}, too"
+        rows += [answered(folder, "first", seed, a), answered(folder, "second", seed, b)]
+    found = summarize(rows, title="t", compare=[("first", "second")])
+    texts = {
+        torn.id: Example(torn.id, (f"{text} {torn.id}",), "yes") for torn in found.disagreements[0].shown
+    }
+    return replace(found, disagreements=(replace(found.disagreements[0], texts=texts),))
+
+
+def test_disagreements_are_filtered_by_direction(browser: Any, tmp_path: Path) -> None:
+    write(torn(tmp_path), tmp_path / "page.html")
+    visit = Visit(browser, tmp_path / "page.html")
+    page = visit.page
+    assert visit.all("#torn-told") == [
+        "22 of the 32 examples on which they are not equally right are kept here."
+    ]
+    assert page.locator("#torn-list li").count() == 8
+    page.click("#torn-more")
+    assert page.locator("#torn-list li").count() == 22 and not page.is_visible("#torn-more")
+    for direction, count, right in (("a", 8, [2, 0]), ("b", 1, [0, 2]), ("both", 1, [0, 0])):
+        page.select_option("#torn-direction", direction)
+        cards = visit.all("#torn-list li")
+        assert len(cards) == count
+        for arm, seeds in zip(("first", "second"), right, strict=True):
+            assert all(
+                f"right in {seeds} of 2 seeds" in " ".join(card.split(arm)[-1].split()) for card in cards[:1]
+            )
+    assert "example 39" in visit.all("#torn-list li")[0] and "no, too ×2" in visit.all("#torn-list li")[0]
+    assert visit.noise == []
+    visit.context.close()
+
+
+@pytest.mark.parametrize("nasty", NASTY)
+def test_texts_and_answers_are_text_whatever_they_hold(browser: Any, tmp_path: Path, nasty: str) -> None:
+    """Fault F45."""
+    write(torn(tmp_path, f"text {nasty}", f"wrong {nasty}"), tmp_path / "page.html")
+    for script in (True, False):
+        context = browser.new_context(java_script_enabled=script)
+        page = context.new_page()
+        noise: list[str] = []
+        page.on("dialog", lambda dialog, said=noise: (said.append(dialog.message), dialog.dismiss()))
+        page.on("console", lambda message, said=noise: said.append(message.text))
+        page.goto((tmp_path / "page.html").as_uri())
+        text = page.inner_text("#torn")
+        assert f"text {nasty} example 0" in text and f"wrong {nasty}" in text
+        assert page.locator("img, iframe, object, svg[onload], [onmouseover]").count() == 0
+        assert noise == []
+        context.close()

@@ -41,6 +41,14 @@ def test_an_option_goes_to_the_tasks_that_know_it(tmp_path: Path) -> None:
         tasks(tmp_path, ["squda", "rte"], [])
 
 
+@pytest.mark.parametrize("words", [["--set", "seeds=[9]"], ["--executor", "slurm"], ["--jobs", "3"]])
+def test_finished_runs_hear_of_no_settings(tmp_path: Path, words: list[str]) -> None:
+    result = CliRunner().invoke(app, ["compare", str(tmp_path), *words])
+    assert isinstance(result.exception, UserError)
+    told = str(result.exception)
+    assert told.startswith(f"{words[0]}: only a study's runs are made, and {tmp_path} is none")
+
+
 LISTED = (
     '[task]\nlimit = 5\n[[tasks]]\nname = "squad"\nlimit = 3\ntrain = "q.json"\n[[tasks]]\nname = "rte"\n'
 )

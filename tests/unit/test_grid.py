@@ -65,7 +65,7 @@ def test_a_lost_model_takes_its_own_runs_with_it(tmp_path: Path) -> None:
     rows, notes = run(tmp_path, study(good=1, bad=-1))
     failed = {arm for arm, record in rows if record.result is None}
     assert failed == {"pretraining bad", "bad"}
-    assert any("pretraining bad failed" in note and "1 runs fail with it" in note for note in notes)
+    assert any("pretraining bad failed" in note and "1 run failed with it" in note for note in notes)
 
 
 def test_where_no_run_is_left_the_study_fails_as_its_model_did(tmp_path: Path) -> None:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from lmcompare import config, models, registry
+from lmcompare import config, files, models, registry
 from lmcompare.backends.bert import Bert
 from lmcompare.errors import UserError
 from lmcompare.experiments import studies
-from lmcompare.experiments.transfer import load_backend
+from lmcompare.experiments.transfer import load_backend, load_start
 from lmcompare.text.wordpiece import train_wordpiece
 from lmcompare.text.words import train_words
 from lmcompare.transfer.dataset import Dataset
@@ -195,6 +196,21 @@ def test_the_top_layers_and_the_pooler_are_drawn_afresh(top: int, tmp_path: Path
     assert all(value.equal(again[key]) for key, value in new.items())
     other = load_backend(setting(folder, redraw_top=top, seed=8)).encoder.state_dict()
     assert not all(value.equal(other[key]) for key, value in new.items())
+
+
+def test_the_start_is_the_same_for_every_seed_and_for_layers_drawn_afresh(tmp_path: Path) -> None:
+    folder = saved(tmp_path)
+    begun = [load_start(setting(folder, seed=seed)) for seed in (7, 8)]
+    assert begun[0][1] == begun[1][1] == begun[0][0].fingerprint
+    backend, top = load_start(setting(folder, redraw_top=1, seed=7))
+    assert top == begun[0][1] != backend.fingerprint
+    assert load_start(setting(folder, weights="random"))[1] is None
+    # Without a pooler, which the seed then draws.
+    tensors = load_file(folder / "model.safetensors")
+    save_file({k: v for k, v in tensors.items() if "pooler" not in k}, folder / "model.safetensors")
+    (folder / files.MANIFEST).unlink(missing_ok=True)
+    one, two = (load_start(setting(folder, seed=seed)) for seed in (7, 8))
+    assert one[0].fingerprint != two[0].fingerprint and one[1] == two[1] != begun[0][1]
 
 
 def test_redrawing_that_cannot_be_is_refused(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from lmcompare.experiments import compare, evaluate, multitask
 from lmcompare.experiments.task_data import read_task
 from lmcompare.experiments.transfer import load_backend
 from lmcompare.experiments.transfer import transfer as alone
+from lmcompare.files import size
 from lmcompare.progress import Progress
 from lmcompare.text.wordpiece import train_wordpiece
 
@@ -79,7 +80,7 @@ def kept(run: Path) -> dict[str, Any]:
     facts: dict[str, Any] = {str(p.relative_to(run)): p.read_bytes() for p in files}
     for path in run.rglob("result.json"):
         table = json.loads(path.read_text())
-        unlike = ("run", "seconds", "attempts", "warnings", "peak_memory_mb")
+        unlike = ("run", "seconds", "attempts", "warnings", "peak_memory_mb", "cost")
         facts[str(path.relative_to(run))] = {k: v for k, v in table.items() if k not in unlike}
     return facts
 
@@ -102,6 +103,10 @@ def test_the_run_and_a_run_a_task(whole: Path) -> None:
         assert evaluate.evaluate(part, "test")["metrics"] == record.result["metrics"]["test"]
         assert set(record.result["together"]) == {f"micro.{t}" for t in ONE_A_KIND if t != task}
         assert record.result["seconds"] <= told["seconds"]
+        cost = record.result["cost"]
+        assert cost["needed_bytes"] == cost["model_bytes"] + told["cost"]["model_bytes"], "the shared encoder"
+    heads = sum(size(part / "model") for part in (whole / "tasks").iterdir())
+    assert told["cost"]["needed_bytes"] == size(whole / "model") + heads
 
 
 def test_a_part_says_what_a_run_alone_says(whole: Path, model: Path, tmp_path: Path) -> None:
@@ -109,7 +114,16 @@ def test_a_part_says_what_a_run_alone_says(whole: Path, model: Path, tmp_path: P
     single = alone(settings(model, ONE_A_KIND).alone(1), progress=Progress(), out=tmp_path / "alone")
     part = results.read(whole / "tasks" / "micro.similarity")
     assert part.result and set(part.result) - set(single) == {"together"} and set(single) <= set(part.result)
-    for key in ("task", "task_kind", "examples", "majority", "data_hash", "model_hash", "parameters"):
+    for key in (
+        "task",
+        "task_kind",
+        "examples",
+        "majority",
+        "data_hash",
+        "model_hash",
+        "start_hash",
+        "parameters",
+    ):
         assert part.result[key] == single[key]
     own = results.read(tmp_path / "alone").log
     assert {frozenset(row) for row in part.log} == {frozenset(row) for row in own}

@@ -50,10 +50,10 @@ def test_figures() -> None:
 @pytest.mark.parametrize(
     ("tuned", "random", "sentence"),
     [
-        (0.8, 0.55, "Pretraining is worth 25.0 points on average over 1 task."),
-        (0.5, 0.52, "Pretraining costs 2.0 points on average over 1 task."),
-        (0.52, 0.51, "Pretraining is worth 1.0 point on average over 1 task."),
-        (0.5, 0.5001, "Pretraining makes no difference (0.0 points) on average over 1 task."),
+        (0.8, 0.55, "Pretraining is worth 25.0 points to tuned, on average over 1 task."),
+        (0.5, 0.52, "Pretraining costs tuned 2.0 points, on average over 1 task."),
+        (0.52, 0.51, "Pretraining is worth 1.0 point to tuned, on average over 1 task."),
+        (0.5, 0.5001, "Pretraining makes no difference to tuned (0.0 points), on average over 1 task."),
     ],
 )
 def test_what_pretraining_is_worth(tuned: float, random: float, sentence: str) -> None:

@@ -1,18 +1,22 @@
 """Means, deviations and differences against figures made by hand; nothing missing is silent."""
 
+import io
 import json
 import math
 
 import pytest
+from rich.console import Console
 
 from lmcompare.comparison import Comparison
 from lmcompare.errors import UserError
+from lmcompare.report.page import render
+from lmcompare.report.table import print_table
 from lmcompare.statistics import MOST_POINTS, summarize
 from tests.fake_runs import Row, failed, finished, pretrained, suite, unfinished
 
 KEYS = {
     "format", "title", "quick", "arms", "tasks", "cells", "means", "differences", "failed", "runs",
-    "pretraining", "notes", "paired", "contests", "ranks", "margin",
+    "pretraining", "notes", "paired", "contests", "ranks", "margin", "costs", "marks",
 }  # fmt: skip
 
 
@@ -50,6 +54,20 @@ def test_cells_means_and_differences_by_hand() -> None:
     assert difference.mean == pytest.approx(0.3)
     assert [v.value for v in difference.per_seed] == pytest.approx([0.25, 0.35])
     assert (difference.n, difference.tasks) == (2, 2)
+
+
+def test_median_best_and_runs_no_better_than_the_majority() -> None:
+    c = of(grid({"a": {"x": [0.4, 0.9, 0.5, 0.7], "y": [0.8, None]}, "b": {"x": [0.6]}}))
+    cell = c.cell("a", "x")
+    assert (cell.median, cell.best, cell.degenerate) == (pytest.approx(0.6), 0.9, 2)  # 0.5 is the majority's
+    empty = c.cell("b", "y")
+    assert (empty.median, empty.best, empty.degenerate) == (None, None, 0)
+    stream = io.StringIO()
+    print_table(c, Console(file=stream, width=100))
+    assert "degenerate (at or below majority): a, 2 of 5 runs: x 2\n" in stream.getvalue()
+    assert '<span class="chip">2 degenerate</span>' in render(c)
+    rows = [finished("a", "x", 1, 0.1, majority={"metric": "accuracy", "value": None})]
+    assert of(rows).cell("a", "x").degenerate is None
 
 
 def test_one_seed_has_no_deviation() -> None:
@@ -113,10 +131,11 @@ def test_two_runs_for_one_place_are_refused() -> None:
         of(rows)
 
 
-def test_different_figures_for_one_task_are_refused() -> None:
-    rows = [finished("a", "x", 1, 0.5), finished("b", "x", 1, 0.6, metric="f1")]
-    with pytest.raises(UserError, match="accuracy on test, f1 on test"):
-        of(rows)
+def test_different_figures_for_one_task_are_never_mixed() -> None:
+    found = of([finished("a", "x", 1, 0.5), finished("b", "x", 1, 0.6, metric="f1")])
+    assert found.tasks[0].metric == "accuracy" and found.cell("a", "x").mean == 0.5
+    assert found.cell("b", "x").mean is None and found.differences[0].mean is None
+    assert [(mark.arm, mark.what, mark.level) for mark in found.marks] == [("b", "metric", "apart")]
 
 
 def test_different_data_is_noted() -> None:
@@ -178,10 +197,11 @@ def test_json_is_stable_plain_and_without_nan() -> None:
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     cell = data["cells"][0]
     assert set(cell) == {
-        "arm", "task", "n", "failed", "unfinished", "undefined", "mean", "sd", "values",
+        "arm", "task", "n", "failed", "unfinished", "undefined", "mean", "sd", "low", "high",
+        "median", "best", "degenerate", "values",
     }  # fmt: skip
-    assert set(cell["values"][0]) == {"seed", "value", "run"}
-    assert set(data["failed"][0]) == {"run", "arm", "task", "seed", "reason"}
+    assert set(cell["values"][0]) == {"seed", "data_seed", "value", "run"}
+    assert set(data["failed"][0]) == {"run", "arm", "task", "seed", "data_seed", "reason"}
 
 
 def test_nothing_at_all() -> None:
