@@ -103,7 +103,9 @@ class Ray:
         self._answers()
         before = signal.getsignal(signal.SIGTERM)
         told: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
-        told |= {"address": self.address} if self.address else {"num_cpus": workers.cores()}
+        # "local" is a new one, also where another is at work on this machine.
+        here = {"address": "local", "num_cpus": workers.cores()}
+        told |= {"address": self.address} if self.address else here
         try:
             self.ray.init(**told)
         except (ConnectionError, RuntimeError, ValueError) as error:

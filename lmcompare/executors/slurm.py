@@ -92,7 +92,7 @@ class Slurm:
         folder = Path(tempfile.mkdtemp(prefix=FOLDER, dir=watch.folder)).resolve()
         executor = self.submitit.AutoExecutor(folder=folder / "%j", cluster=self.cluster)
         executor.update_parameters(**self.settings)
-        sent, silent = list[Sent](), False
+        sent, tickets, silent = list[Sent](), list[Any](), False
         try:
             while waiting or sent:
                 room = self.at_once - len(sent)
@@ -102,6 +102,7 @@ class Slurm:
                     watch.began(job)
                 for one in [one for one in sent if over(one)]:
                     sent.remove(one)
+                    tickets.append(one.ticket)
                     answer = answer_of(one)
                     silent |= not one.answer.is_file()
                     if one.times < self.retries and cut_short(answer):
@@ -116,7 +117,7 @@ class Slurm:
                 if sent:
                     time.sleep(0.5)
             if not silent:  # else it has what SLURM's job wrote before it ended
-                shutil.rmtree(folder, ignore_errors=True)
+                remove(folder, tickets)
         finally:
             for one in sent:  # SLURM asks each to end, and its run saves
                 one.ticket.cancel(check=False)
@@ -134,6 +135,16 @@ class Slurm:
             Call(), [function] * len(jobs), jobs, [around] * len(jobs), list(map(str, answers))
         )
         return [Sent(*each, times) for each in zip(jobs, tickets, answers, strict=True)]
+
+
+def remove(folder: Path, tickets: list[Any]) -> None:
+    """With its answer written, a job still has a moment to go, in which it writes there."""
+    deadline = time.monotonic() + GRACE
+    while folder.exists() and time.monotonic() < deadline:
+        if all(ticket.done() for ticket in tickets):
+            shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.1)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def over(one: Sent) -> bool:

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from lmcompare import files, models
-from lmcompare.cost import Timing
+from lmcompare.config import Transfer
+from lmcompare.cost import Meter, Timing
 from lmcompare.device import Machine
 from lmcompare.transfer.dataset import Dataset
 from lmcompare.transfer.learner import TaskLearner
@@ -29,6 +30,12 @@ def spent(learner: TaskLearner, datasets: dict[str, Dataset], timing: Timing, ma
         "inference": inference | {"cold_milliseconds": cold, "cold_reason": reason or inference["reason"]},
         "features": {"bytes": sum(map(files.size, set(folders.values()))), "seconds": seconds},
     }
+
+
+def watch(meter: Meter, config: Transfer, learner: TaskLearner) -> None:
+    """Tell a run's meter what it cannot see: the layers that are computed, and a model that is only read."""
+    meter.filled = computed(learner)
+    meter.beside = 0 if config.transfer["name"] == "finetune" else frozen_bytes(config.model)
 
 
 def computed(learner: TaskLearner) -> dict[Path, float]:

@@ -10,7 +10,7 @@ from lmcompare.config import Transfer, Use, dump
 from lmcompare.cost import Timing
 from lmcompare.errors import UserError
 from lmcompare.experiments.pretrain import parameters
-from lmcompare.experiments.spent import computed, frozen_bytes, spent
+from lmcompare.experiments.spent import spent, watch
 from lmcompare.experiments.task_data import TaskData, figures, read_task
 from lmcompare.progress import Progress
 from lmcompare.results import Run
@@ -35,8 +35,7 @@ def transfer(
     """The main path. Returns the run's result; a finished run is read back, not made again."""
     machine = device.machine(config.training.precision)
     progress = progress if machine.main else Progress()
-    mode = config.transfer["name"]
-    found = read_task(config.task, data).few(config.examples)
+    mode, found = config.transfer["name"], read_task(config.task, data).few(config.examples)
     backend, begun = load_start(config)
     if mode == "finetune" and (why := getattr(backend, "frozen", "")):
         raise UserError(f"{config.backend}: {why}")
@@ -59,8 +58,7 @@ def transfer(
             progress.note(sentence)
         backend.encoder.to(machine.device)
         learner.to(machine.device)
-        run.meter.filled = computed(learner)
-        run.meter.beside = 0 if mode == "finetune" else frozen_bytes(config.model)
+        watch(run.meter, config, learner)
         datasets = prepare(config, backend, found)
         learner.learn_from(datasets["train"])
         loop = Loop(

@@ -23,7 +23,7 @@ from lmcompare.experiments.baseline import baseline
 from lmcompare.progress import Progress
 
 KILLS = 10
-PATIENCE = 240.0
+PATIENCE = 600.0
 MODEL = """
 [models.bert]
 backend = "bert"
@@ -127,8 +127,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kills", [3, pytest.param(KILLS, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("kills", [KILLS])
 def test_a_grid_killed_at_any_moment_ends_with_the_same_numbers(
     whole: Path, tmp_path: Path, kills: int
 ) -> None:
@@ -157,7 +157,7 @@ def test_a_grid_killed_at_any_moment_ends_with_the_same_numbers(
     assert not forge.partials(home / "runs")
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_two_calls_of_one_study_share_the_work(whole: Path, tmp_path: Path) -> None:
     file = study(tmp_path / "small.toml", FLOOR, TUNED, FROZEN)
     calls = [Call(tmp_path, file) for _ in range(2)]
@@ -192,7 +192,7 @@ def test_two_studies_make_what_both_want_once(whole: Path, tmp_path: Path) -> No
     assert starts(tmp_path) == before
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_another_call_with_other_settings_is_told_who_is_at_work(tmp_path: Path) -> None:
     file = study(tmp_path / "small.toml", TUNED, FROZEN)
     first = Call(tmp_path, file)
@@ -218,7 +218,7 @@ def twelve(path: Path) -> Path:
     return path
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_f46_one_of_twelve_fails(tmp_path: Path) -> None:
     file = twelve(tmp_path / "twelve.toml")
     said = done(tmp_path, file, status=1)

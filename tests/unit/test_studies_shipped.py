@@ -56,7 +56,7 @@ def test_the_comment_s_command_points_it_elsewhere(name: str) -> None:
     planned(name, of_study)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("name", MADE)
 def test_a_tiny_form_of_it_runs_to_the_end(name: str, tmp_path: Path) -> None:
     sets = ["seeds=[1]", *LESS.get(name, []), "compare=[]"]
