@@ -103,12 +103,18 @@ def done(home: Path, *words: Any, status: int = 0) -> str:
 def numbers(home: Path, name: str) -> dict[str, Any]:
     """What a comparison says, but for what hangs on the clock."""
     table = json.loads((home / "runs" / name / "comparison.json").read_text(encoding="utf-8"))
-    for part in ("runs", "pretraining"):
-        table[part] = [{k: v for k, v in row.items() if k not in UNLIKE} for row in table[part]]
-    return {k: v for k, v in table.items() if k not in UNLIKE}
+    return bare(table)
 
 
-UNLIKE = ("seconds", "cost", "costs", "warnings", "notes")  # notes: of how often a run was interrupted
+def bare(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: bare(one) for key, one in value.items() if key not in UNLIKE}
+    return [bare(one) for one in value] if isinstance(value, list) else value
+
+
+# Notes: of how often a run was interrupted. A run's name hangs on where its model lies: with this study, or with
+# another that has made it.
+UNLIKE = ("run", "seconds", "cost", "costs", "warnings", "notes")
 
 
 def starts(home: Path) -> Counter[str]:

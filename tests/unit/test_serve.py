@@ -295,34 +295,27 @@ def test_ctrl_c_ends_it(root: Path) -> None:
 
 
 @pytest.mark.browser
-def test_the_page_follows_what_happens(server: Server, root: Path) -> None:
-    api = pytest.importorskip("playwright.sync_api", reason="needs Playwright, not installed here")
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if not path:
-        pytest.skip("needs Chromium: none on the PATH, and CHROMIUM is not set (`make browser`)")
+def test_the_page_follows_what_happens(server: Server, root: Path, browser: Any) -> None:
     nasty = "<img src=x onerror=alert(1)>"
     first = begun(root, "first", task=f"micro.{nasty}")
     files.write_json(begun(root, "lost") / "failure.json", {"reason": nasty, "status": 6})
     noise: list[str] = []
-    with api.sync_playwright() as play:
-        browser = play.chromium.launch(
-            executable_path=path, args=["--headless", "--no-sandbox", "--disable-gpu"]
-        )
-        page = browser.new_page()
-        page.on("console", lambda message: noise.append(message.text))
-        page.on("dialog", lambda dialog: (noise.append(dialog.message), dialog.dismiss()))
-        page.goto(server.address)
-        page.wait_for_selector("#runs tr:nth-child(2)")
-        page.evaluate("window.kept = document.querySelector('#runs tr')")
-        assert page.locator("#runs tr.failed .why").inner_text() == nasty
-        assert page.locator("img").count() == 0
-        ended(first)
-        page.wait_for_selector("#runs tr.finished", timeout=10_000)
-        assert "accuracy 0.75" in page.locator("#runs tr.finished").inner_text()
-        assert page.evaluate("window.kept.isConnected")  # a row that stays is the same element
-        page.fill("#find", "lost")
-        assert page.locator("#runs tr:visible").count() == 1
-        page.set_viewport_size({"width": 360, "height": 700})
-        assert page.evaluate("document.documentElement.scrollWidth") <= 360
-        browser.close()
+    context = browser.new_context()
+    page = context.new_page()
+    page.on("console", lambda message: noise.append(message.text))
+    page.on("dialog", lambda dialog: (noise.append(dialog.message), dialog.dismiss()))
+    page.goto(server.address)
+    page.wait_for_selector("#runs tr:nth-child(2)")
+    page.evaluate("window.kept = document.querySelector('#runs tr')")
+    assert page.locator("#runs tr.failed .why").inner_text() == nasty
+    assert page.locator("img").count() == 0
+    ended(first)
+    page.wait_for_selector("#runs tr.finished", timeout=10_000)
+    assert "accuracy 0.75" in page.locator("#runs tr.finished").inner_text()
+    assert page.evaluate("window.kept.isConnected")  # a row that stays is the same element
+    page.fill("#find", "lost")
+    assert page.locator("#runs tr:visible").count() == 1
+    page.set_viewport_size({"width": 360, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    context.close()
     assert noise == []
