@@ -39,7 +39,7 @@ def run(folder: Path, of: studies.Study) -> tuple[list[tuple[str, Any]], list[st
 
 
 def test_runs_begin_as_soon_as_their_own_model_is_there(tmp_path: Path) -> None:
-    rows, notes = run(tmp_path, study(soon=1, late=400))
+    rows, notes = run(tmp_path, study(soon=1, late=3000))
     assert [arm for arm, _ in rows] == ["pretraining soon", "pretraining late", "floor", "soon", "late"]
     assert all(record.result is not None for _, record in rows)
     ended = [
@@ -47,7 +47,7 @@ def test_runs_begin_as_soon_as_their_own_model_is_there(tmp_path: Path) -> None:
     ]
     assert ended.index("soon") < ended.index("pretraining late") < ended.index("late")
     assert notes[-1].startswith("5/5 ")
-    again, second = run(tmp_path, study(soon=1, late=400))
+    again, second = run(tmp_path, study(soon=1, late=3000))
     assert [record.run for _, record in again] == [record.run for _, record in rows]
     assert not [note for note in second if "accuracy" in note]  # nothing but the models was even looked at
 

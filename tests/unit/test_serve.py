@@ -185,7 +185,7 @@ def test_it_serves_the_page_and_the_state(server: Server, root: Path) -> None:
     assert json.loads(body)["runs"] == []
     for odd in ("/runs.json?since=x", "/runs.json?since=-1"):
         assert len(json.loads(get(server, odd)[1])["runs"]) == 1
-    with urllib.request.urlopen(server.address, timeout=20) as answer:
+    with urllib.request.urlopen(server.address, timeout=60) as answer:
         assert answer.status == 200
 
 
@@ -287,10 +287,10 @@ def test_ctrl_c_ends_it(root: Path) -> None:
     assert process.stdout is not None
     line = process.stdout.readline()
     address = line.split(" at ")[1].split(" ")[0]
-    with urllib.request.urlopen(f"{address}runs.json", timeout=20) as answer:
+    with urllib.request.urlopen(f"{address}runs.json", timeout=60) as answer:
         assert json.load(answer)["runs"] == []
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=90)
     assert process.returncode == 130 and "Traceback" not in err
 
 
