@@ -185,3 +185,15 @@ def test_spelling_and_silence_about_machines() -> None:
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"/work/|/root/|/home/\w", text), path
         assert not re.search(r"\b(colour|initialis|normalis|optimis|tokenis|behaviour)", text), path
+
+
+def test_the_top_level_is_what_it_is_said_to_be() -> None:
+    """What a command has left behind in a checkout is no part of the project."""
+    if not (REPO / ".git").exists():
+        pytest.skip("not a checkout")
+    listed = subprocess.run(
+        ["git", "-C", REPO, "ls-files"], capture_output=True, text=True, check=True
+    ).stdout
+    folders = {".ci", "lmcompare", "configs", "tests"}
+    files = {".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "pyproject.toml"}
+    assert {line.split("/")[0] for line in listed.splitlines()} == folders | files
