@@ -68,3 +68,12 @@ def taught(steps: Sequence[Step]) -> list[str]:
     """The tasks of each step that taught any, in their order."""
     found = [step.get("tasks") or [step.get("task")] for step in steps]
     return [" + ".join(map(str, tasks)) for tasks in found if tasks != [None]]
+
+
+def one_start(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two results began with the same weights, but for what each seed drew: none were loaded, or those of one
+    checkpoint. Older results do not say what the checkpoint alone was."""
+    if one.get("weights") == other.get("weights") == "random":
+        return True
+    key = "start_hash" if one.get("start_hash") and other.get("start_hash") else "model_hash"
+    return bool(one.get(key) == other.get(key))

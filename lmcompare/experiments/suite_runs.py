@@ -44,7 +44,7 @@ def alike(record: Record, made: Sequence[Record]) -> bool:
     if record.result is None:  # it failed: named as such, and in no mean
         return True
     mine, results = record.result, [(one, one.result) for one in made if one.result]
-    if not taught(mine) and any(r["model_hash"] != mine["model_hash"] for _, r in results if not taught(r)):
+    if not taught(mine) and not all(lineage.one_start(r, mine) for _, r in results if not taught(r)):
         return False
     twins = [(one, result) for one, result in results if task_of(one) == task_of(record)]
     return all(

@@ -229,3 +229,14 @@ def test_word_vectors_in_a_file_have_none(tmp_path: Path) -> None:
     path = tmp_path / "vectors.txt"
     path.write_text("the 0.1 0.2\n")
     assert lineage.before({"model": str(path)}) == []
+
+
+def test_two_seeds_of_one_checkpoint_have_one_start() -> None:
+    """What a seed draws beside it, as GPT's markers are, makes another hash of all weights."""
+    seeds = [{"weights": "pretrained", "start_hash": "a", "model_hash": f"a{seed}"} for seed in (1, 2)]
+    assert lineage.one_start(*seeds)
+    assert not lineage.one_start(seeds[0], {**seeds[1], "start_hash": "b"})
+    drawn = [{"weights": "random", "start_hash": None, "model_hash": f"r{seed}"} for seed in (1, 2)]
+    assert lineage.one_start(*drawn) and not lineage.one_start(seeds[0], drawn[0])
+    old = [{"weights": "pretrained", "model_hash": value} for value in "aab"]
+    assert lineage.one_start(*old[:2]) and not lineage.one_start(*old[1:])
