@@ -13,6 +13,7 @@ from lmcompare import __version__, config, files
 from lmcompare.comparison import Comparison
 from lmcompare.report import sections
 from lmcompare.report.headline import QUICK, headline
+from lmcompare.report.templates import pages
 
 HERE = Path(__file__).parent
 
@@ -27,32 +28,27 @@ def write(comparison: Comparison, path: Path) -> None:
 
 def render(comparison: Comparison) -> str:
     """The page's text. Every value goes through the template's escaping."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     first, *others = headline(comparison)
     script = (HERE / "page.js").read_text(encoding="utf-8")
     filled = sections.all_of(comparison)
     torn = filled["torn"]
-    return environment.get_template("page.html.j2").render(
-        comparison=comparison,
-        version=__version__,
-        quick=QUICK if comparison.quick else "",
-        first=re.sub(r"(\d) (points?)\b", "\\1\u00a0\\2", first),  # kept on one line
-        others=others,
-        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        script_hash=source_hash(script),
-        data=Markup(embedded(comparison.to_json())),
-        settings=grouped(comparison),
-        torn_data=Markup(embedded(torn["data"])) if torn else "",
-        **filled,
+    return (
+        pages(HERE)
+        .get_template("page.html.j2")
+        .render(
+            comparison=comparison,
+            version=__version__,
+            quick=QUICK if comparison.quick else "",
+            first=re.sub(r"(\d) (points?)\b", "\\1\u00a0\\2", first),  # kept on one line
+            others=others,
+            style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+            script=Markup(script),
+            script_hash=source_hash(script),
+            data=Markup(embedded(comparison.to_json())),
+            settings=grouped(comparison),
+            torn_data=Markup(embedded(torn["data"])) if torn else "",
+            **filled,
+        )
     )
 
 
